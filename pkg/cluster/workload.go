@@ -96,3 +96,6 @@ func (w Workload) SPIFFEID(td string) string {
 func SPIFFEID(td, namespace, serviceAccount string) string {
 	return "spiffe://" + td + "/ns/" + namespace + "/sa/" + serviceAccount
 }
+
+// Parts is the reference's own text: a Ref is one subject.
+func (r Ref) Parts() []string { return []string{r.String()} }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
+
+// Env is what observations look at. It is safe for concurrent use and not
+// changed during a run.
+type Env struct {
+	Set       *cluster.Set
+	Workloads []cluster.Workload // inventory, taken once before the first probe
+	Now       func() time.Time   // never nil
+	Log       *slog.Logger       // never nil
+}
+
+// NewEnv takes the inventory of a set of clusters. A nil now means time.Now,
+// a nil log discards.
+func NewEnv(ctx context.Context, set *cluster.Set, now func() time.Time, log *slog.Logger) (*Env, error) {
+	if now == nil {
+		now = time.Now
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	env := &Env{Set: set, Now: now, Log: log}
+	for _, c := range set.Clusters {
+		ws, err := c.Workloads(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("probe: list the workloads of %s: %w", c.Name(), err)
+		}
+		env.Workloads = append(env.Workloads, ws...)
+	}
+	return env, nil
+}
+
+// Source is a workload that runs as the source of an edge, and its cluster.
+func (e *Env) Source(edge cluster.Edge) (cluster.Cluster, cluster.Workload, error) {
+	for _, w := range e.Workloads {
+		if w.Cluster == edge.From.Cluster && w.Namespace == edge.From.Namespace && w.ServiceAccount == edge.From.Name {
+			c, ok := e.Set.Cluster(w.Cluster)
+			if !ok {
+				break
+			}
+			return c, w, nil
+		}
+	}
+	return nil, cluster.Workload{}, fmt.Errorf("no workload runs as %s", edge.From)
+}
+
+// Destinations are the workloads behind the destination service of an edge.
+func (e *Env) Destinations(edge cluster.Edge) []cluster.Workload {
+	var ws []cluster.Workload
+	for _, w := range e.Workloads {
+		if w.Service != nil && w.Cluster == edge.To.Cluster && w.Namespace == edge.To.Namespace && w.Service.Name == edge.To.Name {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+// DeniedError says that an observation lacks a permission. The runner turns
+// it into Skip.
+type DeniedError struct {
+	What string // verb and resource, e.g. "get secrets in istio-system"
+	Err  error
+}
+
+// Error names the verb and resource.
+func (e *DeniedError) Error() string { return "missing permission: " + e.What }
+
+// Unwrap is the error of the API.
+func (e *DeniedError) Unwrap() error { return e.Err }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"strings"
+	"text/template"
+)
+
+// renderHints fills the templates of a cause with the finding's variables and
+// those of its subject: .ID, .Subject, .From and .To (cluster names; equal for
+// a subject in one cluster), .Cluster, .Namespace, .Name (of the last part).
+// A template that does not render is given as it stands: a hint must never
+// hide a finding.
+func renderHints(f Finding, s Subject) []string {
+	vars := subjectVars(s)
+	vars["ID"], vars["Subject"] = f.ID, f.Subject
+	for k, v := range f.Vars {
+		vars[k] = v
+	}
+	hints := make([]string, len(f.Cause.Try))
+	for i, try := range f.Cause.Try {
+		hints[i] = render(try, vars)
+	}
+	return hints
+}
+
+func render(text string, vars map[string]string) string {
+	if !strings.Contains(text, "{{") {
+		return text
+	}
+	t, err := template.New("hint").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return text
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, vars); err != nil {
+		return text
+	}
+	return b.String()
+}
+
+func subjectVars(s Subject) map[string]string {
+	vars := map[string]string{"From": "", "To": "", "Cluster": "", "Namespace": "", "Name": ""}
+	parts := s.Parts()
+	if len(parts) == 0 {
+		return vars
+	}
+	vars["From"], _, _ = strings.Cut(parts[0], "/")
+	last := parts[len(parts)-1]
+	clusterName, rest, _ := strings.Cut(last, "/")
+	vars["To"], vars["Cluster"] = clusterName, clusterName
+	vars["Namespace"], vars["Name"], _ = strings.Cut(rest, "/")
+	return vars
+}
