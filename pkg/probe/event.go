@@ -2,7 +2,11 @@
 
 package probe
 
-import "time"
+import (
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
 
 // Event is one step of a run: RunStarted, Progress, FindingDone or RunDone.
 type Event interface{ event() }
@@ -14,7 +18,8 @@ type RunStarted struct {
 	Profile  string
 	Started  time.Time
 	Clusters []ClusterFacts
-	Planned  []Planned // every probe of the plan, in plan order
+	Edges    []cluster.Edge // the calls that must work
+	Planned  []Planned      // every probe of the plan, in plan order
 }
 
 // ClusterFacts identifies a cluster in a report.
