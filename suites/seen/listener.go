@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seen
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+)
+
+// Listener is what answers for a workload inside its own network: mutual TLS
+// of a sidecar, or HBONE of a ztunnel, tried with several clients.
+type Listener struct {
+	At       time.Time        `json:"at"`
+	Workload cluster.Workload `json:"workload"`
+	Source   cluster.Workload `json:"source"` // where the clients run
+	Roots    Certs            `json:"roots"`  // what the workload should verify clients with
+
+	Good    Layer     `json:"good"`    // a client of the mesh: the positive control
+	Foreign Handshake `json:"foreign"` // the same name under a root that nobody knows
+	NoCert  Handshake `json:"noCert"`  // no client certificate
+	OldTLS  Handshake `json:"oldTLS"`  // below the version floor: TLS 1.1 for a sidecar, 1.2 for HBONE
+	Plain   Plain     `json:"plain"`   // no TLS at all, to the application's port
+
+	Elsewhere *Layer `json:"elsewhere,omitempty"` // HBONE: CONNECT to an authority that is not the workload's
+}
+
+// Plain is a plaintext request and what came of it.
+type Plain struct {
+	Address string  `json:"address"`
+	Outcome Outcome `json:"outcome"`        // Accepted: bytes came back
+	Data    string  `json:"data,omitempty"` // the first line of them
+	Error   string  `json:"error,omitempty"`
+}
+
+// SidecarListeners observes each sidecar workload that serves a port.
+func SidecarListeners() probe.Observation[cluster.Workload, Listener] {
+	return probe.Observation[cluster.Workload, Listener]{
+		Name: "listener/sidecar",
+		Over: probe.Workloads(func(w cluster.Workload) bool { return w.DataPlane == cluster.Sidecar && w.Service != nil }),
+		Observe: func(ctx context.Context, env *probe.Env, w cluster.Workload) (Listener, error) {
+			return observeListener(ctx, env, w, (*Listener).sidecar)
+		},
+	}
+}
+
+// AmbientListeners observes each ambient workload that serves a port.
+func AmbientListeners() probe.Observation[cluster.Workload, Listener] {
+	return probe.Observation[cluster.Workload, Listener]{
+		Name: "listener/ambient",
+		Over: probe.Workloads(func(w cluster.Workload) bool { return w.DataPlane == cluster.Ambient && w.Service != nil }),
+		Observe: func(ctx context.Context, env *probe.Env, w cluster.Workload) (Listener, error) {
+			return observeListener(ctx, env, w, (*Listener).ambient)
+		},
+	}
+}
+
+func observeListener(
+	ctx context.Context, env *probe.Env, w cluster.Workload,
+	look func(*Listener, context.Context, *probe.Env, cluster.Cluster, *cluster.Identity) error,
+) (Listener, error) {
+	l := Listener{At: env.Now(), Workload: w, Source: neighbour(env, w)}
+	c, ok := env.Set.Cluster(w.Cluster)
+	if !ok {
+		return l, fmt.Errorf("no cluster %s", w.Cluster)
+	}
+	var err error
+	if l.Roots, err = bundle(ctx, c, w.Namespace); err != nil {
+		return l, err
+	}
+	id, err := identity(ctx, c, l.Source)
+	if err != nil {
+		return l, err
+	}
+	l.Plain = TryPlain(ctx, dialFrom(c, l.Source, l.appAddress()), l.appAddress())
+	return l, look(&l, ctx, env, c, id)
+}
+
+// neighbour is another workload of the mesh in the same cluster, so that a
+// call really crosses between two; the workload itself where it is alone.
+func neighbour(env *probe.Env, w cluster.Workload) cluster.Workload {
+	best := w
+	for _, v := range env.Workloads {
+		if v.Cluster != w.Cluster || v.DataPlane == cluster.NoMesh || v.Ref == w.Ref {
+			continue
+		}
+		if v.DataPlane == w.DataPlane {
+			return v
+		}
+		best = v
+	}
+	return best
+}
+
+func (l *Listener) appAddress() string {
+	return netip.AddrPortFrom(l.Workload.Address, l.Workload.Service.Port).String()
+}
+
+func (l *Listener) sidecar(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
+	addr := l.appAddress()
+	dial := dialFrom(c, l.Source, addr)
+	l.Good.Handshake = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
+	if l.Workload.MTLS == cluster.Disable {
+		return nil // no TLS there: nothing more to learn
+	}
+	foreign, err := Foreign(id.ID, env.Now())
+	if err != nil {
+		return err
+	}
+	l.Foreign = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: foreign})
+	l.NoCert = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN()})
+	l.OldTLS = Try(ctx, env, dial, Hello{
+		Address: addr, ALPN: cluster.SidecarALPN(), Identity: id,
+		MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
+	})
+	return nil
+}
+
+func (l *Listener) ambient(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
+	addr := netip.AddrPortFrom(l.Workload.Address, cluster.PortHBONE).String()
+	dial := dialFrom(c, l.Source, addr)
+	if s := l.Good.Session(ctx, env, id, addr, dial); s != nil {
+		defer func() { _ = s.Close() }()
+		if err := closeTunnel(l.Good.Connect(ctx, s, l.appAddress())); err != nil {
+			return err
+		}
+		l.Elsewhere = &Layer{}
+		if err := closeTunnel(l.Elsewhere.Connect(ctx, s, l.elsewhere())); err != nil {
+			return err
+		}
+	}
+	foreign, err := Foreign(id.ID, env.Now())
+	if err != nil {
+		return err
+	}
+	l.Foreign = hboneHandshake(ctx, env, foreign, addr, dial)
+	l.NoCert = hboneHandshake(ctx, env, nil, addr, dial)
+	l.OldTLS = Try(ctx, env, dial, Hello{Address: addr, ALPN: []string{"h2"}, Identity: id, MaxVersion: tls.VersionTLS12})
+	return nil
+}
+
+// elsewhere is an authority that is no address of the workload: its source's,
+// or a documentation address where the two are one.
+func (l *Listener) elsewhere() string {
+	host := l.Source.Address
+	if host == l.Workload.Address {
+		host = netip.AddrFrom4([4]byte{203, 0, 113, 1})
+	}
+	return net.JoinHostPort(host.String(), strconv.Itoa(int(l.Workload.Service.Port)))
+}
+
+func hboneHandshake(ctx context.Context, env *probe.Env, id *cluster.Identity, addr string, dial Dial) Handshake {
+	var l Layer
+	if s := l.Session(ctx, env, id, addr, dial); s != nil {
+		_ = s.Close()
+	}
+	return l.Handshake
+}
+
+// plainTimeout bounds the wait for a plaintext answer.
+const plainTimeout = 2 * time.Second
+
+// TryPlain sends a plaintext HTTP request and waits for any byte.
+func TryPlain(ctx context.Context, dial Dial, addr string) Plain {
+	p := Plain{Address: addr}
+	conn, err := dial(ctx)
+	if err != nil {
+		p.Outcome, p.Error = Unreachable, err.Error()
+		return p
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	_ = conn.SetDeadline(time.Now().Add(plainTimeout))
+	// A peer that refuses plaintext may reset under this write; the read tells.
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: meshprobe\r\nConnection: close\r\n\r\n")
+	line, err := bufio.NewReaderSize(io.LimitReader(conn, 4<<10), 4<<10).ReadString('\n')
+	switch {
+	case line != "":
+		p.Outcome, p.Data = Accepted, fmt.Sprintf("%.200q", line)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		p.Outcome = Closed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.Outcome = NotRefused
+	default:
+		p.Outcome, p.Error = Unclear, err.Error()
+	}
+	return p
+}
