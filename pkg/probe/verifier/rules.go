@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verifier
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// rule is one thing that can be wrong with a path that does lead to an anchor.
+type rule struct {
+	cause string
+	// link marks rules that make some verifier miss the issuer altogether.
+	link   bool
+	broken func(in input, p path) (detail string, depth int, broken bool)
+}
+
+// rules returns the rules in the order in which Diagnose applies them.
+func rules() []rule {
+	return []rule{
+		{CauseLeafExpired, false, datesBroken(CauseLeafExpired)},
+		{CauseClockSkew, true, datesBroken(CauseClockSkew)},
+		{CauseIntermediateExpired, true, datesBroken(CauseIntermediateExpired)},
+		{CauseRootExpired, true, datesBroken(CauseRootExpired)},
+		{CauseCriticalExtension, true, criticalUnknown},
+		{CauseLeafIsCA, false, leafIsCA},
+		{CauseNotACA, true, issuerNoCA},
+		{CauseNoKeyCertSign, true, issuerNoCertSign},
+		{CauseKeyUsage, false, leafCannotSign},
+		{CauseEKU, false, roleRestricted},
+		{CauseNameConstraints, false, uriConstrained},
+		{CausePathLen, false, pathTooLong},
+		{CauseWeak, true, weakCrypto},
+		{CauseSameDNAsRoot, true, namedLikeRoot},
+		{CauseDNEncoding, true, namesDiffer},
+		{CauseAKISerial, true, authoritySerialDiffers},
+		{CauseAKIDrift, true, authorityKeyDiffers},
+		{CauseSameDNOrder, true, wrongRootFirst},
+		{CauseRootIntermediate, true, anchorNotRoot},
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// datesBroken: a certificate, anchors included, is outside its dates.
+func datesBroken(cause string) func(input, path) (string, int, bool) {
+	return func(in input, p path) (string, int, bool) {
+		for depth, c := range p.certs {
+			anchor := depth > 0 && depth == len(p.certs)-1
+			if timeCause(c, depth, anchor, in.opts.At) == cause {
+				return fmt.Sprintf("valid from %s to %s, judged at %s",
+					stamp(c.NotBefore), stamp(c.NotAfter), stamp(in.opts.At)), depth, true
+			}
+		}
+		return "", 0, false
+	}
+}
+
+// criticalUnknown: a critical extension that no verifier knows.
+func criticalUnknown(_ input, p path) (string, int, bool) {
+	for depth, c := range p.certs {
+		if id, ok := unknownCritical(c, boringSSL.critical); ok {
+			return "critical extension " + id.String(), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// leafIsCA: the leaf could issue certificates (X509-SVID §4.1); ztunnel refuses.
+func leafIsCA(_ input, p path) (string, int, bool) {
+	return "the leaf has CA:TRUE", 0, isCA(p.certs[0])
+}
+
+// issuerNoCA: an end-entity certificate has issued another.
+func issuerNoCA(_ input, p path) (string, int, bool) {
+	for depth, c := range p.certs {
+		v1Root := c.Version == 1 && selfIssued(c)
+		if depth > 0 && !isCA(c) && !v1Root {
+			return dn(c) + " issues certificates without CA:TRUE", depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// issuerNoCertSign: key usage keeps an issuer from signing; ztunnel overlooks it.
+func issuerNoCertSign(_ input, p path) (string, int, bool) {
+	for depth, c := range p.certs {
+		if depth > 0 && !hasKeyUsage(c, x509.KeyUsageCertSign) {
+			return dn(c) + " issues certificates without keyCertSign", depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// leafCannotSign: TLS 1.3 needs digitalSignature; Envoy insists.
+func leafCannotSign(_ input, p path) (string, int, bool) {
+	return "the leaf's key usage lacks digitalSignature", 0, !hasKeyUsage(p.certs[0], keyUsageSign)
+}
+
+// roleRestricted: some certificate may not be used for one of the two roles.
+// The peer's present role comes first, since it is what fails now.
+func roleRestricted(in input, p path) (string, int, bool) {
+	for _, role := range []Role{in.opts.Role, Client - in.opts.Role} {
+		for depth, c := range p.certs {
+			if !allowsRole(c, role, false) {
+				return fmt.Sprintf("extended key usage does not allow the role of a %s", role), depth, true
+			}
+		}
+	}
+	return "", 0, false
+}
+
+// uriConstrained: URI name constraints, which ztunnel refuses even if they
+// permit the name.
+func uriConstrained(_ input, p path) (string, int, bool) {
+	for depth := len(p.certs) - 1; depth > 0; depth-- {
+		c := p.certs[depth]
+		if len(c.PermittedURIDomains)+len(c.ExcludedURIDomains) > 0 {
+			return fmt.Sprintf("%s has URI name constraints, permitted %v, excluded %v",
+				dn(c), c.PermittedURIDomains, c.ExcludedURIDomains), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// pathTooLong: more CAs below a CA than it allows, roots included.
+func pathTooLong(_ input, p path) (string, int, bool) {
+	for depth, c := range p.certs {
+		if limit := pathLen(c); depth > 0 && limit >= 0 && depth-1 > limit {
+			return fmt.Sprintf("%s allows %d CAs below it, there are %d", dn(c), limit, depth-1), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// weakCrypto: what ztunnel or Go no longer take: SHA-1, RSA below 2048 bits,
+// P-224.
+func weakCrypto(_ input, p path) (string, int, bool) {
+	for depth, c := range p.certs {
+		key, isEC := c.PublicKey.(*ecdsa.PublicKey)
+		anchor := depth > 0 && depth == len(p.certs)-1
+		sha1 := c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1
+		switch bits := rsaBits(c); {
+		case bits > 0 && bits < minRSABits:
+			return fmt.Sprintf("RSA key of %d bits", bits), depth, true
+		case isEC && key.Curve == elliptic.P224():
+			return "key on P-224", depth, true
+		case sha1 && !anchor:
+			return "signature " + c.SignatureAlgorithm.String(), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// namedLikeRoot: an intermediate with its issuer's name and no authority key
+// identifier, which Envoy and OpenSSL take for a self-signed root.
+func namedLikeRoot(_ input, p path) (string, int, bool) {
+	for i, c := range p.intermediates() {
+		if selfIssued(c) && len(authorityKeyOf(c).ID) == 0 {
+			return dn(c) + " has the name of its issuer and no authority key identifier", i + 1, true
+		}
+	}
+	return "", 0, false
+}
+
+// namesDiffer: issuer and subject read the same and are encoded differently;
+// Go and ztunnel compare bytes.
+func namesDiffer(_ input, p path) (string, int, bool) {
+	for depth := range len(p.certs) - 1 {
+		if !bytes.Equal(p.certs[depth].RawIssuer, p.certs[depth+1].RawSubject) {
+			return fmt.Sprintf("issuer %s is encoded otherwise than the subject that it means", p.certs[depth].Issuer), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// authoritySerialDiffers: the authority key identifier names a certificate by
+// serial number or issuer, and another stands in its place.
+func authoritySerialDiffers(_ input, p path) (string, int, bool) {
+	for depth := range len(p.certs) - 1 {
+		child, issuer := p.certs[depth], p.certs[depth+1]
+		if !authorityFits(child, issuer) && !keyIDDiffers(child, issuer) {
+			return "the authority key identifier names another serial number or issuer of " + dn(issuer), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+// authorityKeyDiffers: the key identifiers do not fit though the signature does.
+func authorityKeyDiffers(_ input, p path) (string, int, bool) {
+	for depth := range len(p.certs) - 1 {
+		child, issuer := p.certs[depth], p.certs[depth+1]
+		if keyIDDiffers(child, issuer) {
+			return fmt.Sprintf("authority key identifier %x, but %s has subject key identifier %x",
+				child.AuthorityKeyId, dn(issuer), issuer.SubjectKeyId), depth, true
+		}
+	}
+	return "", 0, false
+}
+
+func keyIDDiffers(child, issuer *x509.Certificate) bool {
+	id := authorityKeyOf(child).ID
+	return len(id) > 0 && len(issuer.SubjectKeyId) > 0 && !bytes.Equal(id, issuer.SubjectKeyId)
+}
+
+// wrongRootFirst: another root of the same name stands before the right one
+// and nothing in the certificate below tells them apart; Envoy takes the first.
+func wrongRootFirst(in input, p path) (string, int, bool) {
+	if len(p.certs) < 2 {
+		return "", 0, false
+	}
+	anchor, child := p.top(), p.certs[len(p.certs)-2]
+	for _, root := range in.opts.Roots {
+		if root.Equal(anchor) {
+			break
+		}
+		if boringSSL.issued(child, root) && SPKI(root) != SPKI(anchor) {
+			return fmt.Sprintf("%s is in the bundle with key %s before key %s",
+				dn(anchor), ShortSPKI(root), ShortSPKI(anchor)), len(p.certs) - 2, true
+		}
+	}
+	return "", 0, false
+}
+
+// anchorNotRoot: the anchor is an intermediate, which OpenSSL does not take.
+func anchorNotRoot(_ input, p path) (string, int, bool) {
+	return dn(p.top()) + " is in the bundle and is no root", len(p.certs) - 1, len(p.certs) > 1 && !selfIssued(p.top())
+}

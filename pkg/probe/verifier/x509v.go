@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verifier
+
+import (
+	"crypto/x509"
+	"encoding/asn1"
+	"slices"
+)
+
+// maxPath bounds paths through trust bundles that issue each other in circles.
+const maxPath = maxChain + 8
+
+const (
+	keyUsageSign = x509.KeyUsageDigitalSignature
+	keyUsageTLS  = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement
+)
+
+// x509Verify is X509_verify_cert, which BoringSSL and OpenSSL have in common,
+// with the differences between them.
+type x509Verify struct {
+	// partial accepts any certificate of the bundle as an anchor
+	// (X509_V_FLAG_PARTIAL_CHAIN, set by Envoy).
+	partial bool
+	// signersOnly looks for issuers only among certificates whose key usage
+	// lets them sign, so that others do not exist rather than fail.
+	signersOnly bool
+	// matchKeyType looks for issuers only among keys of the signature's type.
+	matchKeyType bool
+	// preferValid takes an anchor that is valid now before the first one.
+	preferValid bool
+	// anchorPathLen applies the path length constraint of self-issued
+	// certificates, roots among them.
+	anchorPathLen bool
+	critical      []asn1.ObjectIdentifier
+	notCA         string
+}
+
+// boringSSL is Envoy's library. Source: crypto/x509/x509_vfy.c (a0689af2) with
+// the flags of Envoy's default_validator.cc.
+var boringSSL = x509Verify{
+	partial: true, signersOnly: true, notCA: "invalid CA certificate",
+	critical: []asn1.ObjectIdentifier{
+		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
+		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
+	},
+}
+
+// openSSL is OpenSSL 3.0 without -partial_chain. Source: crypto/x509/x509_vfy.c
+// and v3_purp.c of openssl-3.0.
+var openSSL = x509Verify{
+	matchKeyType: true, preferValid: true, anchorPathLen: true, notCA: "invalid CA certificate",
+	critical: []asn1.ObjectIdentifier{
+		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
+		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
+	},
+}
+
+// verify builds one path and checks it: extensions from the leaf up, then
+// signatures and dates from the anchor down, then name constraints.
+func (v x509Verify) verify(in input) *fault {
+	certs, f := v.build(in)
+	if f != nil {
+		return f
+	}
+	if f := v.extensions(in, certs); f != nil {
+		return f
+	}
+	if f := v.signatures(in, certs); f != nil {
+		return f
+	}
+	return v.names(certs)
+}
+
+// build is the path building of X509_verify_cert: the bundle first, then what
+// was sent, the first that fits, and no way back.
+func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
+	certs := []*x509.Certificate{in.leaf}
+	pool := slices.Clone(in.sent)
+	last := func() *x509.Certificate { return certs[len(certs)-1] }
+	for len(certs) < maxPath && !v.selfSigned(last()) && v.anchor(in, last()) == nil {
+		i := slices.IndexFunc(pool, func(c *x509.Certificate) bool { return v.issued(last(), c) })
+		if i < 0 {
+			break
+		}
+		certs = append(certs, pool[i])
+		pool = slices.Delete(pool, i, i+1)
+	}
+	sent := len(certs)
+	var stray *x509.Certificate // a self-signed certificate that the peer sent
+	if v.selfSigned(last()) {
+		if sent > 1 {
+			stray = last()
+			certs = certs[:sent-1]
+			sent--
+		} else if !slices.ContainsFunc(in.opts.Roots, in.leaf.Equal) {
+			return nil, unknownCA("self signed certificate", 0)
+		} else {
+			return certs, nil
+		}
+	}
+	for len(certs) < maxPath && !v.selfSigned(last()) {
+		c := v.anchor(in, last())
+		if c == nil {
+			break
+		}
+		certs = append(certs, c)
+	}
+	return v.trust(in, certs, sent, stray)
+}
+
+// trust decides whether the path built ends in the bundle.
+func (v x509Verify) trust(in input, certs []*x509.Certificate, sent int, stray *x509.Certificate) ([]*x509.Certificate, *fault) {
+	last := certs[len(certs)-1]
+	switch {
+	case sent < len(certs) && (v.partial || v.selfSigned(last)):
+		return certs, nil
+	case v.partial && slices.ContainsFunc(in.opts.Roots, in.leaf.Equal):
+		return certs, nil
+	case stray != nil && v.issued(last, stray):
+		return nil, unknownCA("self signed certificate in certificate chain", len(certs))
+	case sent < len(certs):
+		f := unknownCA("unable to get issuer certificate", len(certs)-1)
+		f.code = CauseRootIntermediate
+		return nil, f
+	default:
+		return nil, unknownCA("unable to get local issuer certificate", len(certs)-1)
+	}
+}
+
+// anchor returns the certificate of the bundle that is taken for c's issuer.
+func (v x509Verify) anchor(in input, c *x509.Certificate) *x509.Certificate {
+	var found *x509.Certificate
+	for _, root := range in.opts.Roots {
+		if !v.issued(c, root) {
+			continue
+		}
+		if !v.preferValid || timeCause(root, 0, true, in.opts.At) == "" {
+			return root
+		}
+		if found == nil || root.NotAfter.After(found.NotAfter) {
+			found = root
+		}
+	}
+	return found
+}
+
+// issued is X509_check_issued: may issuer have issued c, judging without the
+// signature.
+func (v x509Verify) issued(c, issuer *x509.Certificate) bool {
+	return sameName(c, issuer) && authorityFits(c, issuer) &&
+		(!v.signersOnly || hasKeyUsage(issuer, x509.KeyUsageCertSign)) &&
+		(!v.matchKeyType || keyTypeFits(c, issuer))
+}
+
+// selfSigned is EXFLAG_SS: c names itself as its issuer and its
+// authorityKeyIdentifier, if any, does not object. No signature is checked, so
+// an intermediate that shares its root's name is taken for self-signed.
+func (v x509Verify) selfSigned(c *x509.Certificate) bool { return v.issued(c, c) }
+
+// extensions is check_chain_extensions.
+func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
+	below := 0 // certificates below that are not self-issued, the leaf apart
+	for depth, c := range certs {
+		if id, ok := unknownCritical(c, v.critical); ok {
+			return &fault{
+				reason: "unhandled critical extension " + id.String(), clause: "RFC 5280 §4.2",
+				code: CauseCriticalExtension, depth: depth, alert: alertCertificateUnknown,
+			}
+		}
+		if depth > 0 {
+			if f := v.issuerFault(c, depth); f != nil {
+				return f
+			}
+		}
+		if !v.purpose(c, in.opts.Role, depth > 0) {
+			f := &fault{
+				reason: "unsuitable certificate purpose", clause: "RFC 5280 §4.2.1.12",
+				code: CauseEKU, depth: depth, alert: alertUnsupportedCertificate,
+			}
+			if allowsRole(c, in.opts.Role, false) {
+				f.code, f.clause = CauseKeyUsage, "X509-SVID §4.3"
+			}
+			return f
+		}
+		self := selfIssued(c)
+		if limit := pathLen(c); depth > 0 && limit >= 0 && below > limit && (!self || v.anchorPathLen) {
+			return &fault{
+				reason: "path length constraint exceeded", clause: "RFC 5280 §4.2.1.9",
+				code: CausePathLen, depth: depth, alert: alertUnknownCA,
+			}
+		}
+		if depth > 0 && !self {
+			below++
+		}
+	}
+	return nil
+}
+
+// issuerFault is X509_check_ca: an issuer is a CA, or a self-signed version 1
+// certificate, and its key usage lets it sign.
+func (v x509Verify) issuerFault(c *x509.Certificate, depth int) *fault {
+	v1Root := c.Version == 1 && selfIssued(c)
+	if (isCA(c) || v1Root) && hasKeyUsage(c, x509.KeyUsageCertSign) {
+		return nil
+	}
+	f := unknownCA(v.notCA, depth)
+	f.clause, f.code = "RFC 5280 §4.2.1.9", CauseNotACA
+	if isCA(c) {
+		f.clause, f.code = "RFC 5280 §6.1.4", CauseNoKeyCertSign
+	}
+	return f
+}
+
+// purpose is check_purpose_ssl_server and check_purpose_ssl_client. The
+// extended key usage binds CAs too; anyExtendedKeyUsage does not count.
+func (v x509Verify) purpose(c *x509.Certificate, role Role, ca bool) bool {
+	if !allowsRole(c, role, false) {
+		return false
+	}
+	if ca {
+		return true
+	}
+	if role == Client {
+		return hasKeyUsage(c, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement)
+	}
+	return hasKeyUsage(c, keyUsageTLS)
+}
+
+// signatures is internal_verify: from the anchor, whose own signature is not
+// checked but whose dates are, down to the leaf.
+func (v x509Verify) signatures(in input, certs []*x509.Certificate) *fault {
+	for depth := len(certs) - 1; depth >= 0; depth-- {
+		c := certs[depth]
+		if depth+1 < len(certs) && signedBy(c, certs[depth+1]) != nil {
+			return &fault{
+				reason: "certificate signature failure", clause: "RFC 5280 §6.1.3",
+				depth: depth, alert: alertDecryptError,
+			}
+		}
+		if cause := timeCause(c, depth, depth > 0 && depth == len(certs)-1, in.opts.At); cause != "" {
+			reason := "certificate has expired"
+			if cause == CauseClockSkew {
+				reason = "certificate is not yet valid"
+			}
+			return &fault{
+				reason: reason, clause: "RFC 5280 §6.1", code: cause,
+				depth: depth, alert: alertCertificateExpired,
+			}
+		}
+	}
+	return nil
+}
+
+// names is check_name_constraints: every constraint binds all certificates
+// below it, self-issued intermediates apart.
+func (v x509Verify) names(certs []*x509.Certificate) *fault {
+	for i := len(certs) - 1; i > 0; i-- {
+		for depth := range i {
+			c := certs[depth]
+			if (depth > 0 && selfIssued(c)) || constraintsAllow(certs[i], c) {
+				continue
+			}
+			return &fault{
+				reason: "permitted subtree violation", clause: "RFC 5280 §4.2.1.10",
+				code: CauseNameConstraints, depth: depth, alert: alertCertificateUnknown,
+			}
+		}
+	}
+	return nil
+}
+
+// unknownCA is a refusal for want of an issuer, its cause left to be found.
+func unknownCA(reason string, depth int) *fault {
+	return &fault{reason: reason, clause: "RFC 5280 §6.1", depth: depth, alert: alertUnknownCA}
+}
+
+// keyTypeFits reports whether issuer's key is of the type that c's signature
+// algorithm names. Source: OpenSSL 3.0 v3_purp.c, check_sig_alg_match.
+func keyTypeFits(c, issuer *x509.Certificate) bool {
+	want := signatureKey(c.SignatureAlgorithm)
+	return want == x509.UnknownPublicKeyAlgorithm || want == issuer.PublicKeyAlgorithm
+}
+
+// signatureKey returns the type of key that makes signatures of the algorithm.
+func signatureKey(alg x509.SignatureAlgorithm) x509.PublicKeyAlgorithm {
+	switch alg {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.SHA256WithRSA, x509.SHA384WithRSA,
+		x509.SHA512WithRSA, x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS:
+		return x509.RSA
+	case x509.ECDSAWithSHA1, x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512:
+		return x509.ECDSA
+	case x509.PureEd25519:
+		return x509.Ed25519
+	default:
+		return x509.UnknownPublicKeyAlgorithm
+	}
+}
