@@ -26,9 +26,11 @@ const (
 	goUnknown = "48 certificate signed by unknown authority"
 	goExpired = "45 certificate has expired or is not yet valid"
 	local     = "48 unable to get local issuer certificate"
-	inChain   = "48 self signed certificate in certificate chain"
+	osChain   = "48 self-signed certificate in certificate chain"
+	bsChain   = "48 self signed certificate in certificate chain"
 	failure   = "51 certificate signature failure"
-	purpose   = "43 unsuitable certificate purpose"
+	osPurpose = "43 unsuitable certificate purpose"
+	bsPurpose = "43 unsupported certificate purpose"
 	unknown   = "48 UnknownIssuer"
 	badSig    = "51 BadSignature"
 )
@@ -45,9 +47,9 @@ var matrix = []row{
 	{"wrong-intermediate", goUnknown, local, local, badSig, CauseWrongIntermediate},
 	{"wrong-intermediate-no-aki", goUnknown, failure, failure, badSig, CauseWrongIntermediate},
 
-	{"root-other-dn", goUnknown, inChain, inChain, unknown, CauseRootDistinctDN},
+	{"root-other-dn", goUnknown, osChain, bsChain, unknown, CauseRootDistinctDN},
 	{"root-other-dn-not-sent", goUnknown, local, local, unknown, CauseRootDistinctDN},
-	{"root-same-dn", goUnknown, inChain, inChain, badSig, CauseRootSameDN},
+	{"root-same-dn", goUnknown, osChain, bsChain, badSig, CauseRootSameDN},
 	{"root-same-dn-not-sent", goUnknown, local, local, badSig, CauseRootSameDN},
 	{"root-same-dn-no-aki", goUnknown, failure, failure, badSig, CauseRootSameDN},
 	{"root-same-dn-other-key-type", goUnknown, local, local, "46 UnsupportedSignatureAlgorithmForPublicKeyContext", CauseRootSameDN},
@@ -55,13 +57,13 @@ var matrix = []row{
 	{"roots-right-first-no-aki", "ok", "ok", "ok", "ok", ""},
 	{"roots-wrong-first-aki", "ok", "ok", "ok", "ok", ""},
 	{"anchor-is-intermediate", "ok", "48 unable to get issuer certificate", "ok", "ok", CauseRootIntermediate},
-	{"anchor-is-other-intermediate", goUnknown, inChain, inChain, unknown, CauseRootIntermediate},
+	{"anchor-is-other-intermediate", goUnknown, osChain, bsChain, unknown, CauseRootIntermediate},
 	{"root-expired", goExpired, "45 certificate has expired", "45 certificate has expired", "ok", CauseRootExpired},
 	{"root-pathlen-zero", "42 too many intermediates", "48 path length constraint exceeded", "ok", "ok", CausePathLen},
 	{"root-empty-subject", "ok", "ok", "ok", "ok", ""},
 	{"root-v1", "ok", "ok", "ok", "ok", ""},
 
-	{"intermediate-dn-is-root-dn", "ok", inChain, inChain, "ok", CauseSameDNAsRoot},
+	{"intermediate-dn-is-root-dn", "ok", osChain, bsChain, "ok", CauseSameDNAsRoot},
 	{"intermediate-dn-is-root-dn-no-aki-in-leaf", "ok", failure, failure, "ok", CauseSameDNAsRoot},
 	{"intermediate-dn-is-root-dn-aki", "ok", "ok", "ok", "ok", ""},
 	{"dn-string-type", goUnknown, "ok", "ok", unknown, CauseDNEncoding},
@@ -75,16 +77,17 @@ var matrix = []row{
 	{"intermediate-expired", goExpired, "45 certificate has expired", "45 certificate has expired", "45 certificate expired", CauseIntermediateExpired},
 	{"intermediate-not-a-ca", goUnknown, "48 invalid CA certificate", local, "46 EndEntityUsedAsCa", CauseNotACA},
 	{"intermediate-no-certsign", goUnknown, "48 invalid CA certificate", local, "ok", CauseNoKeyCertSign},
-	{"intermediate-server-auth-only", "42 incompatible key usage", purpose, purpose, "43 InvalidPurpose", CauseEKU},
+	{"intermediate-server-auth-only", "42 incompatible key usage", osPurpose, bsPurpose, "43 InvalidPurpose", CauseEKU},
 	{"intermediate-client-auth-only", "ok", "ok", "ok", "ok", CauseEKU},
 	{"intermediate-permits-our-uri", "ok", "ok", "ok", "46 NameConstraintViolation", CauseNameConstraints},
 	{"intermediate-permits-other-uri", "42 is not permitted by any constraint", "46 permitted subtree violation", "46 permitted subtree violation", "46 NameConstraintViolation", CauseNameConstraints},
+	{"intermediate-excludes-our-uri", "42 is excluded by constraint", "46 excluded subtree violation", "46 excluded subtree violation", "46 NameConstraintViolation", CauseNameConstraints},
 	{"intermediate-permits-dns", "ok", "ok", "ok", "ok", ""},
 	{"intermediate-pathlen-zero", "42 too many intermediates", "48 path length constraint exceeded", "48 path length constraint exceeded", "46 PathLenConstraintViolated", CausePathLen},
 	{"leaf-is-ca", "ok", "ok", "ok", "46 CaUsedAsEndEntity", CauseLeafIsCA},
-	{"leaf-server-auth-only", "42 incompatible key usage", purpose, purpose, "43 InvalidPurpose", CauseEKU},
+	{"leaf-server-auth-only", "42 incompatible key usage", osPurpose, bsPurpose, "43 InvalidPurpose", CauseEKU},
 	{"leaf-no-eku", "ok", "ok", "ok", "ok", ""},
-	{"leaf-encipherment-only", "ok", purpose, "47 key usage bit incorrect", "ok", CauseKeyUsage},
+	{"leaf-encipherment-only", "ok", osPurpose, "47 key usage bit incorrect", "ok", CauseKeyUsage},
 	{"leaf-certsign", "ok", "ok", "ok", "ok", ""},
 	{"leaf-no-key-usage", "ok", "ok", "ok", "ok", ""},
 	{"leaf-unknown-extension", "ok", "ok", "ok", "ok", ""},

@@ -5,40 +5,48 @@ package verifier
 import (
 	"crypto/x509"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// constraintsAllow reports whether issuer's name constraints admit the URI and
-// DNS names of c, the names that mesh certificates carry.
+// namesVerdict is what name constraints say of a certificate.
+type namesVerdict uint8
+
+const (
+	namesAllowed namesVerdict = iota
+	namesNotPermitted
+	namesExcluded
+)
+
+// constrain applies issuer's name constraints to the URI and DNS names of c,
+// the names that mesh certificates carry.
 // Source: RFC 5280 §4.2.1.10; crypto/x509/v3_ncons.c, nc_uri and nc_dns.
-func constraintsAllow(issuer, c *x509.Certificate) bool {
+func constrain(issuer, c *x509.Certificate) namesVerdict {
 	for _, u := range c.URIs {
-		if !admitted(uriHost(u), issuer.PermittedURIDomains, issuer.ExcludedURIDomains, hostMatches) {
-			return false
+		if v := admit(uriHost(u), issuer.PermittedURIDomains, issuer.ExcludedURIDomains, hostMatches); v != namesAllowed {
+			return v
 		}
 	}
 	for _, name := range c.DNSNames {
-		if !admitted(name, issuer.PermittedDNSDomains, issuer.ExcludedDNSDomains, dnsMatches) {
-			return false
+		if v := admit(name, issuer.PermittedDNSDomains, issuer.ExcludedDNSDomains, dnsMatches); v != namesAllowed {
+			return v
 		}
 	}
-	return true
+	return namesAllowed
 }
 
-// admitted applies excluded before permitted subtrees. An empty permitted list
+// admit applies permitted before excluded subtrees. An empty permitted list
 // admits everything.
-func admitted(name string, permitted, excluded []string, match func(name, rule string) bool) bool {
-	for _, rule := range excluded {
-		if match(name, rule) {
-			return false
-		}
+func admit(name string, permitted, excluded []string, match func(name, rule string) bool) namesVerdict {
+	fits := func(rule string) bool { return match(name, rule) }
+	switch {
+	case len(permitted) > 0 && !slices.ContainsFunc(permitted, fits):
+		return namesNotPermitted
+	case slices.ContainsFunc(excluded, fits):
+		return namesExcluded
+	default:
+		return namesAllowed
 	}
-	for _, rule := range permitted {
-		if match(name, rule) {
-			return true
-		}
-	}
-	return len(permitted) == 0
 }
 
 // hostMatches: a rule with a leading period covers the hosts below it, one

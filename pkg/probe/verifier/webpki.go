@@ -183,7 +183,7 @@ func (w *webpki) constrained(certs []*x509.Certificate, root *x509.Certificate) 
 		for depth := 0; depth <= i; depth++ {
 			c := certs[depth]
 			uriRule := len(issuer.PermittedURIDomains)+len(issuer.ExcludedURIDomains) > 0
-			if (uriRule && len(c.URIs) > 0) || !constraintsAllow(issuer, c) {
+			if (uriRule && len(c.URIs) > 0) || constrain(issuer, c) != namesAllowed {
 				return webpkiError("NameConstraintViolation", CauseNameConstraints, depth, alertCertificateUnknown).ranked(230)
 			}
 		}

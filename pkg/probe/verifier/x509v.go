@@ -33,13 +33,15 @@ type x509Verify struct {
 	// certificates, roots among them.
 	anchorPathLen bool
 	critical      []asn1.ObjectIdentifier
-	notCA         string
+	// selfSignedWord and purposeWord are where the two word an error differently.
+	selfSignedWord, purposeWord string
 }
 
 // boringSSL is Envoy's library. Source: crypto/x509/x509_vfy.c (a0689af2) with
 // the flags of Envoy's default_validator.cc.
 var boringSSL = x509Verify{
-	partial: true, signersOnly: true, notCA: "invalid CA certificate",
+	partial: true, signersOnly: true,
+	selfSignedWord: "self signed", purposeWord: "unsupported certificate purpose",
 	critical: []asn1.ObjectIdentifier{
 		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
 		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
@@ -49,7 +51,8 @@ var boringSSL = x509Verify{
 // openSSL is OpenSSL 3.0 without -partial_chain. Source: crypto/x509/x509_vfy.c
 // and v3_purp.c of openssl-3.0.
 var openSSL = x509Verify{
-	matchKeyType: true, preferValid: true, anchorPathLen: true, notCA: "invalid CA certificate",
+	matchKeyType: true, preferValid: true, anchorPathLen: true,
+	selfSignedWord: "self-signed", purposeWord: "unsuitable certificate purpose",
 	critical: []asn1.ObjectIdentifier{
 		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
 		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
@@ -66,10 +69,10 @@ func (v x509Verify) verify(in input) *fault {
 	if f := v.extensions(in, certs); f != nil {
 		return f
 	}
-	if f := v.signatures(in, certs); f != nil {
+	if f := signatures(in, certs); f != nil {
 		return f
 	}
-	return v.names(certs)
+	return constraints(certs)
 }
 
 // build is the path building of X509_verify_cert: the bundle first, then what
@@ -94,7 +97,7 @@ func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
 			certs = certs[:sent-1]
 			sent--
 		} else if !slices.ContainsFunc(in.opts.Roots, in.leaf.Equal) {
-			return nil, unknownCA("self signed certificate", 0)
+			return nil, unknownCA(v.selfSignedWord+" certificate", 0)
 		} else {
 			return certs, nil
 		}
@@ -118,7 +121,7 @@ func (v x509Verify) trust(in input, certs []*x509.Certificate, sent int, stray *
 	case v.partial && slices.ContainsFunc(in.opts.Roots, in.leaf.Equal):
 		return certs, nil
 	case stray != nil && v.issued(last, stray):
-		return nil, unknownCA("self signed certificate in certificate chain", len(certs))
+		return nil, unknownCA(v.selfSignedWord+" certificate in certificate chain", len(certs))
 	case sent < len(certs):
 		f := unknownCA("unable to get issuer certificate", len(certs)-1)
 		f.code = CauseRootIntermediate
@@ -158,7 +161,7 @@ func (v x509Verify) issued(c, issuer *x509.Certificate) bool {
 // an intermediate that shares its root's name is taken for self-signed.
 func (v x509Verify) selfSigned(c *x509.Certificate) bool { return v.issued(c, c) }
 
-// extensions is check_chain_extensions.
+// extensions is check_chain_extensions, called check_extensions in OpenSSL.
 func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 	below := 0 // certificates below that are not self-issued, the leaf apart
 	for depth, c := range certs {
@@ -169,13 +172,13 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 			}
 		}
 		if depth > 0 {
-			if f := v.issuerFault(c, depth); f != nil {
+			if f := issuerFault(c, depth); f != nil {
 				return f
 			}
 		}
-		if !v.purpose(c, in.opts.Role, depth > 0) {
+		if !fitsPurpose(c, in.opts.Role, depth > 0) {
 			f := &fault{
-				reason: "unsuitable certificate purpose", clause: "RFC 5280 §4.2.1.12",
+				reason: v.purposeWord, clause: "RFC 5280 §4.2.1.12",
 				code: CauseEKU, depth: depth, alert: alertUnsupportedCertificate,
 			}
 			if allowsRole(c, in.opts.Role, false) {
@@ -199,12 +202,12 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 
 // issuerFault is X509_check_ca: an issuer is a CA, or a self-signed version 1
 // certificate, and its key usage lets it sign.
-func (v x509Verify) issuerFault(c *x509.Certificate, depth int) *fault {
+func issuerFault(c *x509.Certificate, depth int) *fault {
 	v1Root := c.Version == 1 && selfIssued(c)
 	if (isCA(c) || v1Root) && hasKeyUsage(c, x509.KeyUsageCertSign) {
 		return nil
 	}
-	f := unknownCA(v.notCA, depth)
+	f := unknownCA("invalid CA certificate", depth)
 	f.clause, f.code = "RFC 5280 §4.2.1.9", CauseNotACA
 	if isCA(c) {
 		f.clause, f.code = "RFC 5280 §6.1.4", CauseNoKeyCertSign
@@ -212,9 +215,9 @@ func (v x509Verify) issuerFault(c *x509.Certificate, depth int) *fault {
 	return f
 }
 
-// purpose is check_purpose_ssl_server and check_purpose_ssl_client. The
+// fitsPurpose is check_purpose_ssl_server and check_purpose_ssl_client. The
 // extended key usage binds CAs too; anyExtendedKeyUsage does not count.
-func (v x509Verify) purpose(c *x509.Certificate, role Role, ca bool) bool {
+func fitsPurpose(c *x509.Certificate, role Role, ca bool) bool {
 	if !allowsRole(c, role, false) {
 		return false
 	}
@@ -229,7 +232,7 @@ func (v x509Verify) purpose(c *x509.Certificate, role Role, ca bool) bool {
 
 // signatures is internal_verify: from the anchor, whose own signature is not
 // checked but whose dates are, down to the leaf.
-func (v x509Verify) signatures(in input, certs []*x509.Certificate) *fault {
+func signatures(in input, certs []*x509.Certificate) *fault {
 	for depth := len(certs) - 1; depth >= 0; depth-- {
 		c := certs[depth]
 		if depth+1 < len(certs) && signedBy(c, certs[depth+1]) != nil {
@@ -252,17 +255,22 @@ func (v x509Verify) signatures(in input, certs []*x509.Certificate) *fault {
 	return nil
 }
 
-// names is check_name_constraints: every constraint binds all certificates
+// constraints is check_name_constraints: every constraint binds all certificates
 // below it, self-issued intermediates apart.
-func (v x509Verify) names(certs []*x509.Certificate) *fault {
+func constraints(certs []*x509.Certificate) *fault {
 	for i := len(certs) - 1; i > 0; i-- {
 		for depth := range i {
 			c := certs[depth]
-			if (depth > 0 && selfIssued(c)) || constraintsAllow(certs[i], c) {
+			verdict := constrain(certs[i], c)
+			if verdict == namesAllowed || (depth > 0 && selfIssued(c)) {
 				continue
 			}
+			reason := "permitted subtree violation"
+			if verdict == namesExcluded {
+				reason = "excluded subtree violation"
+			}
 			return &fault{
-				reason: "permitted subtree violation", clause: "RFC 5280 §4.2.1.10",
+				reason: reason, clause: "RFC 5280 §4.2.1.10",
 				code: CauseNameConstraints, depth: depth, alert: alertCertificateUnknown,
 			}
 		}
