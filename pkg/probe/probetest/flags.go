@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package probetest
+
+import "flag"
+
+// The flags of `go test ./suites/... -args`. Every test package under suites/
+// imports probetest, so that all accept them; only suites/e2e opens clusters.
+var (
+	provider = flag.String("provider", "embedded", "provider that suites/e2e opens: embedded")
+	update   = flag.Bool("update", false, "record fixtures and rewrite goldens")
+)
+
+// Provider is the provider asked for.
+func Provider() string { return *provider }
+
+// Update says whether fixtures and goldens are to be rewritten.
+func Update() bool { return *update }
