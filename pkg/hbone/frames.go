@@ -65,8 +65,11 @@ func (m *mux) frameError(f http2.Frame, err error) error {
 		if detail := m.fr.ErrorDetail(); detail != nil {
 			pe.Reason = clip(detail.Error())
 		}
-		if _, ok := f.(*http2.MetaHeadersFrame); ok && pe.Code == http2.ErrCodeProtocol {
-			pe.Reason, pe.Err = "header block too large or malformed", ErrHeaderList
+		if _, ok := f.(*http2.MetaHeadersFrame); ok {
+			pe.Reason = "header block malformed, or a string in it too large"
+			if pe.Code == http2.ErrCodeProtocol {
+				pe.Reason, pe.Err = "header block too large or malformed", ErrHeaderList
+			}
 		}
 		return pe
 	}
