@@ -55,7 +55,7 @@ func observeSidecarEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
-	o.Outer.Handshake = Try(ctx, env, dialFrom(src, o.Source, o.Endpoint.Address), Hello{
+	o.Outer.Handshake = Try(ctx, env, DialFrom(src, o.Source, o.Endpoint.Address), Hello{
 		Address: o.Endpoint.Address, SNI: o.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id,
 	})
 	o.control(ctx, src)
@@ -67,7 +67,7 @@ func observeAmbientEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
-	outer := o.Outer.Session(ctx, env, id, o.Endpoint.Address, dialFrom(src, o.Source, o.Endpoint.Address))
+	outer := o.Outer.Session(ctx, env, id, o.Endpoint.Address, DialFrom(src, o.Source, o.Endpoint.Address))
 	o.control(ctx, src)
 	if outer == nil {
 		return o, nil
@@ -112,16 +112,16 @@ func prepare(ctx context.Context, env *probe.Env, e cluster.Edge) (Edge, cluster
 	o.Source, o.Network = source, source.Network
 	o.Peer, o.PeerMTLS = destinations[0].Proxy, destinations[0].MTLS
 	o.ClientTrust, o.ServerTrust = TrustDomains(src), TrustDomains(dst)
-	if o.ClientRoots, err = bundle(ctx, src, source.Namespace); err != nil {
+	if o.ClientRoots, err = Bundle(ctx, src, source.Namespace); err != nil {
 		return o, nil, nil, err
 	}
-	if o.ServerRoots, err = bundle(ctx, dst, e.To.Namespace); err != nil {
+	if o.ServerRoots, err = Bundle(ctx, dst, e.To.Namespace); err != nil {
 		return o, nil, nil, err
 	}
 	if err := o.resolve(ctx, src, *destinations[0].Service); err != nil {
 		return o, nil, nil, err
 	}
-	id, err := identity(ctx, src, source)
+	id, err := Identity(ctx, src, source)
 	return o, src, id, err
 }
 
@@ -130,7 +130,7 @@ func TrustDomains(c cluster.Cluster) []string {
 	return append([]string{c.TrustDomain()}, c.TrustDomainAliases()...)
 }
 
-func bundle(ctx context.Context, c cluster.Cluster, namespace string) (Certs, error) {
+func Bundle(ctx context.Context, c cluster.Cluster, namespace string) (Certs, error) {
 	b, ok := cluster.As[cluster.Bundles](c)
 	if !ok {
 		return nil, fmt.Errorf("%s: the provider reads no trust bundles", c.Name())
@@ -142,7 +142,7 @@ func bundle(ctx context.Context, c cluster.Cluster, namespace string) (Certs, er
 	return FromX509(roots), nil
 }
 
-func identity(ctx context.Context, c cluster.Cluster, w cluster.Workload) (*cluster.Identity, error) {
+func Identity(ctx context.Context, c cluster.Cluster, w cluster.Workload) (*cluster.Identity, error) {
 	ids, ok := cluster.As[cluster.Identities](c)
 	if !ok {
 		return nil, fmt.Errorf("%s: the provider mints no identities", c.Name())
@@ -195,7 +195,8 @@ func Control(ctx context.Context, c cluster.Cluster, from cluster.Workload) stri
 	return ""
 }
 
-func dialFrom(c cluster.Cluster, from cluster.Workload, addr string) Dial {
+// DialFrom opens streams from a workload, short of an observation's time.
+func DialFrom(c cluster.Cluster, from cluster.Workload, addr string) Dial {
 	return func(ctx context.Context) (net.Conn, error) {
 		// Short of the observation's time, so that a control dial fits in.
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

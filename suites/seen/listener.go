@@ -77,14 +77,14 @@ func observeListener(
 		return l, fmt.Errorf("no cluster %s", w.Cluster)
 	}
 	var err error
-	if l.Roots, err = bundle(ctx, c, w.Namespace); err != nil {
+	if l.Roots, err = Bundle(ctx, c, w.Namespace); err != nil {
 		return l, err
 	}
-	id, err := identity(ctx, c, l.Source)
+	id, err := Identity(ctx, c, l.Source)
 	if err != nil {
 		return l, err
 	}
-	l.Plain = TryPlain(ctx, dialFrom(c, l.Source, l.appAddress()), l.appAddress())
+	l.Plain = TryPlain(ctx, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
 	return l, look(&l, ctx, env, c, id)
 }
 
@@ -110,7 +110,7 @@ func (l *Listener) appAddress() string {
 
 func (l *Listener) sidecar(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
 	addr := l.appAddress()
-	dial := dialFrom(c, l.Source, addr)
+	dial := DialFrom(c, l.Source, addr)
 	l.Good.Handshake = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
 	if l.Workload.MTLS == cluster.Disable {
 		return nil // no TLS there: nothing more to learn
@@ -130,7 +130,7 @@ func (l *Listener) sidecar(ctx context.Context, env *probe.Env, c cluster.Cluste
 
 func (l *Listener) ambient(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
 	addr := netip.AddrPortFrom(l.Workload.Address, cluster.PortHBONE).String()
-	dial := dialFrom(c, l.Source, addr)
+	dial := DialFrom(c, l.Source, addr)
 	if s := l.Good.Session(ctx, env, id, addr, dial); s != nil {
 		defer func() { _ = s.Close() }()
 		if err := closeTunnel(l.Good.Connect(ctx, s, l.appAddress())); err != nil {

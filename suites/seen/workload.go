@@ -42,23 +42,23 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 	}
 	o.Trust = TrustDomains(c)
 	var err error
-	if o.Roots, err = bundle(ctx, c, w.Namespace); err != nil {
+	if o.Roots, err = Bundle(ctx, c, w.Namespace); err != nil {
 		return o, err
 	}
 	if o.Signer, err = signer(ctx, c); err != nil {
 		return o, err
 	}
 	source := neighbour(env, w)
-	id, err := identity(ctx, c, source)
+	id, err := Identity(ctx, c, source)
 	if err != nil {
 		return o, err
 	}
 	if w.DataPlane == cluster.Ambient {
 		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
-		o.Handshake = hboneHandshake(ctx, env, id, addr, dialFrom(c, source, addr))
+		o.Handshake = hboneHandshake(ctx, env, id, addr, DialFrom(c, source, addr))
 	} else {
 		addr := netip.AddrPortFrom(w.Address, w.Service.Port).String()
-		o.Handshake = Try(ctx, env, dialFrom(c, source, addr), Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
+		o.Handshake = Try(ctx, env, DialFrom(c, source, addr), Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
 	}
 	if o.Handshake.Outcome == Unreachable {
 		o.Control = Control(ctx, c, source)
