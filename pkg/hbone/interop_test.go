@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hbone_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/meshprobe/meshprobe/pkg/hbone"
+	"github.com/meshprobe/meshprobe/pkg/hbone/hbonetest"
+)
+
+// freePort returns a loopback port that was free a moment ago, for processes
+// that cannot be handed a listener.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// run starts a real server and waits until addr takes connections.
+func run(t *testing.T, addr string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.WaitDelay = time.Second
+	if _, err := cmd.StdinPipe(); err != nil { // s_server ends with its input
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-exited
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	for tick := time.NewTicker(10 * time.Millisecond); ; {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			tick.Stop()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-exited:
+			t.Fatalf("%s ended: %s", name, log.String())
+		case <-t.Context().Done():
+			t.Fatal(err)
+		}
+	}
+}
+
+// clients are the two of each test: the control and the one to be refused.
+func clients(t *testing.T, m *mesh) (good, foreign, none *tls.Config) {
+	t.Helper()
+	cert := hbonetest.NewCA(t, "other.local").Issue(t, clientID)
+	foreign = hbone.ClientTLS(func() (*tls.Certificate, error) { return &cert, nil }, m.ca.Verify(serverID))
+	return m.clientTLS(), foreign, hbone.ClientTLS(nil, m.ca.Verify(serverID))
+}
+
+func TestAcceptanceOfOpenSSL(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("openssl is not installed")
+	}
+	m := newMesh(t)
+	files := m.ca.Write(t, m.server)
+	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	run(t, addr, openssl, "s_server", "-accept", addr, "-tls1_3", "-cert", files.Cert, "-key", files.Key,
+		"-CAfile", files.Root, "-Verify", "3", "-verify_return_error", "-alpn", "h2", "-quiet", "-num_tickets", "0")
+	good, foreign, none := clients(t, m)
+	for range 3 {
+		if diff := cmp.Diff(outcome{Verdict: hbone.VerdictAccepted, Proof: hbone.ProofCloseNotify}, outcomeOf(try(t, addr, good))); diff != "" {
+			t.Errorf("good certificate (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(outcome{Verdict: hbone.VerdictRefused, Alert: "unknown_ca"}, outcomeOf(try(t, addr, foreign))); diff != "" {
+			t.Errorf("foreign certificate (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(outcome{Verdict: hbone.VerdictRefused, Alert: "certificate_required"}, outcomeOf(try(t, addr, none))); diff != "" {
+			t.Errorf("no certificate (-want +got):\n%s", diff)
+		}
+	}
+	// s_server knows no HTTP/2: the handshake is accepted and SETTINGS are missing.
+	_, err = (&hbone.Dialer{TLS: good, Timeout: 300 * time.Millisecond}).Connect(t.Context(), addr)
+	if he, ok := errors.AsType[*hbone.Error](err); !ok || he.Phase != hbone.PhaseSettings || !errors.Is(err, hbone.ErrNoSettings) {
+		t.Errorf("HBONE to s_server: %v, want missing SETTINGS", err)
+	}
+}
+
+// envoyPath finds the Envoy that the lab built.
+func envoyPath(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("MESHPROBE_LAB_CACHE")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Skip("no cache directory: ", err)
+		}
+		dir = filepath.Join(cache, "meshprobe-lab")
+	}
+	path := filepath.Join(dir, "bin", "envoy")
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no Envoy: ", err)
+	}
+	return path
+}
+
+// envoy runs one with the given listeners, which share a downstream TLS context.
+func envoy(t *testing.T, m *mesh, hbonePort, tcpPort, upstreamPort, deadPort int) {
+	t.Helper()
+	path := envoyPath(t)
+	files := m.ca.Write(t, m.server)
+	template, err := os.ReadFile("testdata/envoy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(t.TempDir(), "envoy.yaml")
+	text := strings.NewReplacer(
+		"@CERT@", files.Cert, "@KEY@", files.Key, "@ROOT@", files.Root,
+		"@HBONE@", fmt.Sprint(hbonePort), "@TCP@", fmt.Sprint(tcpPort),
+		"@UPSTREAM@", fmt.Sprint(upstreamPort), "@DEAD@", fmt.Sprint(deadPort),
+	).Replace(string(template))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, fmt.Sprintf("127.0.0.1:%d", hbonePort), path, "-c", config, "--concurrency", "1",
+		"--disable-hot-restart", "-l", "warning")
+}
+
+func TestEnvoyTerminatesHBONE(t *testing.T) {
+	envoyPath(t)
+	m := newMesh(t)
+	upstream := hbonetest.Listen(t, func(_ context.Context, c net.Conn) { _, _ = io.Copy(c, c); _ = c.(*net.TCPConn).CloseWrite() })
+	_, port, _ := net.SplitHostPort(upstream)
+	var up int
+	_, _ = fmt.Sscan(port, &up)
+	hbonePort, tcpPort := freePort(t), freePort(t)
+	envoy(t, m, hbonePort, tcpPort, up, freePort(t))
+	addr := fmt.Sprintf("127.0.0.1:%d", hbonePort)
+	good, foreign, none := clients(t, m)
+
+	d := &hbone.Dialer{TLS: good}
+	defer d.Close()
+	t.Run("tunnels", func(t *testing.T) {
+		for range 3 {
+			c, err := d.DialContext(t.Context(), addr, "echo.shop:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			roundTrip(t, c, bytes.Repeat([]byte("envoy"), 1<<20))
+			if got := c.Session().Settings().MaxConcurrentStreams; got != 100 {
+				t.Errorf("Envoy allows %d streams, want 100", got)
+			}
+			_ = c.Close()
+		}
+	})
+	status := func(authority string, want int) {
+		t.Helper()
+		_, err := d.DialContext(t.Context(), addr, authority)
+		if he, ok := errors.AsType[*hbone.Error](err); !ok || he.Status != want || he.Header.Get("server") != "envoy" {
+			t.Errorf("%s: %v, want status %d of envoy", authority, err, want)
+		}
+	}
+	t.Run("statuses", func(t *testing.T) {
+		status("unknown.shop:80", http.StatusNotFound)
+		status("denied.shop:80", http.StatusForbidden)
+		status("dead.shop:80", http.StatusServiceUnavailable)
+	})
+	t.Run("alerts", func(t *testing.T) {
+		for alert, cfg := range map[string]*tls.Config{"unknown_ca": foreign, "certificate_required": none} {
+			_, err := (&hbone.Dialer{TLS: cfg}).Connect(t.Context(), addr)
+			he, ok := errors.AsType[*hbone.Error](err)
+			if got, _ := hbone.RemoteAlert(err); !ok || he.Phase != hbone.PhaseHandshake || hbone.AlertName(got) != alert {
+				t.Errorf("got %v, want %s of the handshake", err, alert)
+			}
+		}
+	})
+	t.Run("acceptance", func(t *testing.T) {
+		accepted := outcome{Verdict: hbone.VerdictAccepted}
+		for a, addr := range map[string]string{"http": addr, "tcp": fmt.Sprintf("127.0.0.1:%d", tcpPort)} {
+			got := outcomeOf(try(t, addr, good))
+			got.Proof = hbone.ProofNone // BoringSSL sends its tickets together with its close_notify
+			if diff := cmp.Diff(accepted, got); diff != "" {
+				t.Errorf("%s, good certificate (-want +got):\n%s", a, diff)
+			}
+			if diff := cmp.Diff(outcome{Verdict: hbone.VerdictRefused, Alert: "unknown_ca"}, outcomeOf(try(t, addr, foreign))); diff != "" {
+				t.Errorf("%s, foreign certificate (-want +got):\n%s", a, diff)
+			}
+		}
+	})
+}
