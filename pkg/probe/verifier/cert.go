@@ -108,24 +108,25 @@ func directoryName(names []byte) []byte {
 	return nil
 }
 
-var (
-	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
-	oidAltName          = asn1.ObjectIdentifier{2, 5, 29, 17}
-	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
-	oidNameConstraints  = asn1.ObjectIdentifier{2, 5, 29, 30}
-	oidCRLPoints        = asn1.ObjectIdentifier{2, 5, 29, 31}
-	oidPolicies         = asn1.ObjectIdentifier{2, 5, 29, 32}
-	oidPolicyMappings   = asn1.ObjectIdentifier{2, 5, 29, 33}
-	oidAuthorityKeyID   = asn1.ObjectIdentifier{2, 5, 29, 35}
-	oidPolicyLimits     = asn1.ObjectIdentifier{2, 5, 29, 36}
-	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidInhibitAny       = asn1.ObjectIdentifier{2, 5, 29, 54}
+// Extensions by their object identifiers (RFC 5280 §4.2).
+const (
+	oidKeyUsage         = "2.5.29.15"
+	oidAltName          = "2.5.29.17"
+	oidBasicConstraints = "2.5.29.19"
+	oidNameConstraints  = "2.5.29.30"
+	oidCRLPoints        = "2.5.29.31"
+	oidPolicies         = "2.5.29.32"
+	oidPolicyMappings   = "2.5.29.33"
+	oidAuthorityKeyID   = "2.5.29.35"
+	oidPolicyLimits     = "2.5.29.36"
+	oidExtKeyUsage      = "2.5.29.37"
+	oidInhibitAny       = "2.5.29.54"
 )
 
 // extension returns the value of an extension.
-func extension(c *x509.Certificate, id asn1.ObjectIdentifier) ([]byte, bool) {
+func extension(c *x509.Certificate, id string) ([]byte, bool) {
 	for _, e := range c.Extensions {
-		if e.Id.Equal(id) {
+		if e.Id.String() == id {
 			return e.Value, true
 		}
 	}
@@ -133,20 +134,20 @@ func extension(c *x509.Certificate, id asn1.ObjectIdentifier) ([]byte, bool) {
 }
 
 // unknownCritical returns the first critical extension that is not in known.
-func unknownCritical(c *x509.Certificate, known []asn1.ObjectIdentifier) (asn1.ObjectIdentifier, bool) {
+func unknownCritical(c *x509.Certificate, known []string) (id string, found bool) {
 	for _, e := range c.Extensions {
-		if e.Critical && !slices.ContainsFunc(known, e.Id.Equal) {
-			return e.Id, true
+		if id := e.Id.String(); e.Critical && !slices.Contains(known, id) {
+			return id, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // hasKeyUsage reports whether any of the bits may be used: the extension is
 // absent or has one of them.
-func hasKeyUsage(c *x509.Certificate, any x509.KeyUsage) bool {
+func hasKeyUsage(c *x509.Certificate, bits x509.KeyUsage) bool {
 	_, present := extension(c, oidKeyUsage)
-	return !present || c.KeyUsage&any != 0
+	return !present || c.KeyUsage&bits != 0
 }
 
 // isCA reports whether c may issue certificates, by its CA flag alone.

@@ -29,7 +29,7 @@ func Diagnose(chain Chain, opts Options) (cause, detail string, depth int) {
 			return r.cause, clip(detail), depth
 		}
 	}
-	if cause, detail := in.identityCause(); cause != "" {
+	if cause, detail := in.identityCause(false); cause != "" {
 		return cause, clip(detail), 0
 	}
 	if d := outlived(p); d > 0 {
@@ -70,7 +70,7 @@ func (in input) trustCause(p path) (cause, detail string) {
 	for _, root := range in.opts.Roots {
 		if sameName(top, root) {
 			return CauseRootSameDN, fmt.Sprintf("%s is the name of both, but the chain ends at key %s and the bundle holds key %s",
-				dn(root), issuerKey(top), ShortSPKI(root))
+				dn(root), in.issuerKey(top), ShortSPKI(root))
 		}
 	}
 	for _, c := range in.sent {
@@ -79,10 +79,10 @@ func (in input) trustCause(p path) (cause, detail string) {
 				dn(c), ShortSPKI(c))
 		}
 	}
-	if len(p.certs) > 1 || isSelfSigned(top) || defaultIstioRoot(top) {
+	if len(p.certs) > 1 || in.selfSigned(top) || defaultIstioRoot(top) {
 		return CauseRootDistinctDN, fmt.Sprintf("the chain leads to %s, the bundle holds %s", top.Issuer, subjects(in.opts.Roots))
 	}
-	if i := slices.IndexFunc(in.sent, func(c *x509.Certificate) bool { return isCA(c) && !isSelfSigned(c) }); i >= 0 {
+	if i := slices.IndexFunc(in.sent, func(c *x509.Certificate) bool { return isCA(c) && !in.selfSigned(c) }); i >= 0 {
 		return CauseWrongIntermediate, fmt.Sprintf("the leaf is issued by %s, sent was %s", top.Issuer, in.sent[i].Subject)
 	}
 	return CauseIntermediateUnsent, fmt.Sprintf("the leaf is issued by %s, which was neither sent nor is it in the bundle", top.Issuer)
@@ -96,7 +96,7 @@ func (in input) intermediateRoot(p path) *x509.Certificate {
 		if selfIssued(root) {
 			continue
 		}
-		if isSelfSigned(top) && sameName(root, top) && signedBy(root, top) == nil {
+		if in.selfSigned(top) && sameName(root, top) && in.signedBy(root, top) == nil {
 			return root
 		}
 		if len(p.certs) > 1 && !selfIssued(top) && canonicalDN(root.RawIssuer) == canonicalDN(top.RawIssuer) {
@@ -121,7 +121,8 @@ func defaultIstioRoot(c *x509.Certificate) bool {
 }
 
 // identityCause explains an identity that is not what the mesh expects.
-func (in input) identityCause() (cause, detail string) {
+// aliases says whether the verifier honours trust domain aliases.
+func (in input) identityCause(aliases bool) (cause, detail string) {
 	sans := uriSANs(in.leaf)
 	if len(in.opts.TrustDomains) == 0 && in.opts.Identities == nil {
 		return "", ""
@@ -137,9 +138,15 @@ func (in input) identityCause() (cause, detail string) {
 		if !slices.Contains(tds, id.trustDomain) {
 			return CauseTrustDomainSidecar, fmt.Sprintf("trust domain %s is none of %s", id.trustDomain, strings.Join(tds, ", "))
 		}
-		return CauseTrustDomainAmbient, fmt.Sprintf("trust domain %s is an alias, which ztunnel does not honour", id.trustDomain)
+		if !aliases {
+			return CauseTrustDomainAmbient, fmt.Sprintf("trust domain %s is an alias, which ztunnel does not honour", id.trustDomain)
+		}
 	}
-	if in.opts.Role == Server && in.opts.Identities != nil && !slices.Contains(in.opts.Identities, sans[0]) {
+	expected := in.opts.Identities
+	if aliases {
+		expected = expandTrustDomains(expected, in.opts.TrustDomains)
+	}
+	if in.opts.Role == Server && in.opts.Identities != nil && !slices.Contains(expected, sans[0]) {
 		return CauseWrongIdentity, fmt.Sprintf("%s is none of %s", sans[0], strings.Join(in.opts.Identities, ", "))
 	}
 	return "", ""
@@ -158,9 +165,9 @@ func outlived(p path) int {
 
 // issuerKey names the key at which a path ends: that of a self-signed top, or
 // the one that a top certificate says has signed it.
-func issuerKey(top *x509.Certificate) string {
+func (in input) issuerKey(top *x509.Certificate) string {
 	switch {
-	case isSelfSigned(top):
+	case in.selfSigned(top):
 		return ShortSPKI(top)
 	case len(top.AuthorityKeyId) > 0:
 		return fmt.Sprintf("with identifier %x", top.AuthorityKeyId)

@@ -3,6 +3,7 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"strings"
@@ -26,6 +27,31 @@ type input struct {
 	// sent is what followed the leaf, in order.
 	sent []*x509.Certificate
 	opts Options
+	// known is what was found out about the certificates so far.
+	known *known
+}
+
+// known keeps results that several verifiers and the diagnosis need, since
+// signatures are nearly all that judging costs.
+type known struct {
+	path *path
+	sigs map[[2]*x509.Certificate]error
+}
+
+// signedBy is the function signedBy, computed once for each pair.
+func (in input) signedBy(child, issuer *x509.Certificate) error {
+	pair := [2]*x509.Certificate{child, issuer}
+	err, done := in.known.sigs[pair]
+	if !done {
+		err = signedBy(child, issuer)
+		in.known.sigs[pair] = err
+	}
+	return err
+}
+
+// selfSigned reports whether c verifies with its own key.
+func (in input) selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) && in.signedBy(c, c) == nil
 }
 
 // bounded copies chain and opts, refusing what no mesh would send.
@@ -55,7 +81,10 @@ func bounded(chain Chain, opts Options) (input, *fault) {
 	if opts.Roots, f = usable(opts.Roots); f != nil {
 		return input{}, f
 	}
-	return input{leaf: sent[0], sent: sent[1:], opts: opts}, nil
+	return input{
+		leaf: sent[0], sent: sent[1:], opts: opts,
+		known: &known{sigs: map[[2]*x509.Certificate]error{}},
+	}, nil
 }
 
 // usable drops nil and unparsed certificates and refuses oversized ones.

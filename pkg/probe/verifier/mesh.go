@@ -78,7 +78,7 @@ func envoySAN(in input) *fault {
 		if slices.ContainsFunc(sans, func(s string) bool { return slices.Contains(want, s) }) {
 			return nil
 		}
-		return sanRefusal(in, "verify cert failed: SAN matcher, certificate SANs are "+fmt.Sprint(sans))
+		return sanRefusal(in, true, "verify cert failed: SAN matcher, certificate SANs are "+fmt.Sprint(sans))
 	}
 	if len(in.opts.TrustDomains) == 0 || slices.ContainsFunc(sans, func(s string) bool {
 		return slices.ContainsFunc(in.opts.TrustDomains, func(td string) bool {
@@ -87,7 +87,7 @@ func envoySAN(in input) *fault {
 	}) {
 		return nil
 	}
-	return sanRefusal(in, "verify cert failed: SAN matcher, certificate SANs are "+fmt.Sprint(sans))
+	return sanRefusal(in, true, "verify cert failed: SAN matcher, certificate SANs are "+fmt.Sprint(sans))
 }
 
 // expandTrustDomains adds to each identity of one of the trust domains the
@@ -124,19 +124,19 @@ func ztunnelSAN(in input) *fault {
 		if slices.ContainsFunc(ids, func(s string) bool { return slices.Contains(in.opts.Identities, s) }) {
 			return nil
 		}
-		return sanRefusal(in, fmt.Sprintf("identity verification error: peer did not present the expected SAN (%s), got %s",
+		return sanRefusal(in, false, fmt.Sprintf("identity verification error: peer did not present the expected SAN (%s), got %s",
 			strings.Join(in.opts.Identities, ", "), strings.Join(ids, ", ")))
 	}
 	if len(in.opts.TrustDomains) == 0 || ownDomain {
 		return nil
 	}
-	return sanRefusal(in, fmt.Sprintf("identity verification error: peer did not present the expected trustdomain (%s), got %s",
+	return sanRefusal(in, false, fmt.Sprintf("identity verification error: peer did not present the expected trustdomain (%s), got %s",
 		in.opts.TrustDomains[0], strings.Join(ids, ", ")))
 }
 
 // sanRefusal is how Envoy and ztunnel alike refuse an identity.
-func sanRefusal(in input, reason string) *fault {
-	code, _ := in.identityCause()
+func sanRefusal(in input, aliases bool, reason string) *fault {
+	code, _ := in.identityCause(aliases)
 	if code == "" {
 		code = CauseSANShape
 	}

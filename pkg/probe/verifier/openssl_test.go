@@ -19,8 +19,6 @@ import (
 	"github.com/meshprobe/meshprobe/fixtures"
 )
 
-var opensslError = regexp.MustCompile(`error \d+ at (\d+) depth lookup: (.*)`)
-
 // TestAgainstOpenSSL holds the model of OpenSSL to OpenSSL itself, reason and
 // depth included, in both roles.
 func TestAgainstOpenSSL(t *testing.T) {
@@ -85,7 +83,7 @@ func askOpenSSL(t *testing.T, bin, fixture string, role Role) string {
 	if err == nil {
 		return "ok"
 	}
-	m := opensslError.FindStringSubmatch(string(out))
+	m := regexp.MustCompile(`error \d+ at (\d+) depth lookup: (.*)`).FindStringSubmatch(string(out))
 	if m == nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}

@@ -3,7 +3,6 @@
 package verifier
 
 import (
-	"bytes"
 	"crypto/x509"
 	"slices"
 )
@@ -37,9 +36,12 @@ func (p path) intermediates() []*x509.Certificate {
 
 // realPath finds an anchored path or else the longest that there is.
 func (in input) realPath() path {
-	s := search{in: in}
-	s.climb([]*x509.Certificate{in.leaf})
-	return s.best
+	if in.known.path == nil {
+		s := search{in: in}
+		s.climb([]*x509.Certificate{in.leaf})
+		in.known.path = &s.best
+	}
+	return *in.known.path
 }
 
 type search struct {
@@ -60,19 +62,19 @@ func (s *search) climb(certs []*x509.Certificate) bool {
 		return true
 	}
 	for _, root := range s.in.opts.Roots {
-		if sameName(last, root) && signedBy(last, root) == nil {
+		if sameName(last, root) && s.in.signedBy(last, root) == nil {
 			s.best = path{certs: append(slices.Clone(certs), root), anchored: true}
 			return true
 		}
 	}
-	if isSelfSigned(last) {
+	if s.in.selfSigned(last) {
 		return false
 	}
 	for _, c := range s.in.sent {
 		if s.steps >= maxSteps {
 			return false
 		}
-		if slices.ContainsFunc(certs, c.Equal) || !sameName(last, c) || signedBy(last, c) != nil {
+		if slices.ContainsFunc(certs, c.Equal) || !sameName(last, c) || s.in.signedBy(last, c) != nil {
 			continue
 		}
 		if s.climb(append(slices.Clone(certs), c)) {
@@ -80,11 +82,6 @@ func (s *search) climb(certs []*x509.Certificate) bool {
 		}
 	}
 	return false
-}
-
-// isSelfSigned reports whether c verifies with its own key.
-func isSelfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) && signedBy(c, c) == nil
 }
 
 // depthOf returns the depth of c in the real path, or in the chain as sent.

@@ -63,8 +63,8 @@ func datesBroken(cause string) func(input, path) (string, int, bool) {
 // criticalUnknown: a critical extension that no verifier knows.
 func criticalUnknown(_ input, p path) (string, int, bool) {
 	for depth, c := range p.certs {
-		if id, ok := unknownCritical(c, boringSSL.critical); ok {
-			return "critical extension " + id.String(), depth, true
+		if id, ok := unknownCritical(c, x509Critical()); ok {
+			return "critical extension " + id, depth, true
 		}
 	}
 	return "", 0, false
@@ -218,7 +218,7 @@ func wrongRootFirst(in input, p path) (string, int, bool) {
 		if root.Equal(anchor) {
 			break
 		}
-		if boringSSL.issued(child, root) && SPKI(root) != SPKI(anchor) {
+		if boringSSL().issued(child, root) && SPKI(root) != SPKI(anchor) {
 			return fmt.Sprintf("%s is in the bundle with key %s before key %s",
 				dn(anchor), ShortSPKI(root), ShortSPKI(anchor)), len(p.certs) - 2, true
 		}

@@ -83,34 +83,47 @@ type Verdict struct {
 // All returns the verdicts of [Go], [OpenSSL], [Envoy] and [Ztunnel], in this
 // order.
 func All(chain Chain, opts Options) []Verdict {
-	return []Verdict{
-		Go(chain, opts), OpenSSL(chain, opts), Envoy(chain, opts), Ztunnel(chain, opts),
-	}
+	in, f := bounded(chain, opts)
+	return []Verdict{goVerdict(in, f), openSSLVerdict(in, f), envoyVerdict(in, f), ztunnelVerdict(in, f)}
 }
 
 // Go returns what istiod says: crypto/x509 and, where trust domains are given,
-// the SPIFFE check of its peer certificate verifier. OpenSSL's place among
-// people is Go's among control planes.
+// the SPIFFE check of its peer certificate verifier. The chain alone is judged
+// so by every Go program: istio-agent, cert-manager, meshprobe itself.
 func Go(chain Chain, opts Options) Verdict {
-	return judge(NameGo, chain, opts, verifyGo, istiodPeer)
+	return goVerdict(bounded(chain, opts))
 }
 
 // OpenSSL returns what `openssl verify -purpose` of OpenSSL 3.0 says: a whole
 // path to a self-signed root, and no identity check at all.
 func OpenSSL(chain Chain, opts Options) Verdict {
-	return judge(NameOpenSSL, chain, opts, openSSL.verify)
+	return openSSLVerdict(bounded(chain, opts))
 }
 
 // Envoy returns what a sidecar, waypoint or gateway says: BoringSSL with
 // partial chains, and the SAN matchers that istiod configures.
 func Envoy(chain Chain, opts Options) Verdict {
-	return judge(NameEnvoy, chain, opts, handshakeKeyUsage, boringSSL.verify, envoySAN)
+	return envoyVerdict(bounded(chain, opts))
 }
 
 // Ztunnel returns what ztunnel says: rustls-webpki and ztunnel's own trust
 // domain or identity verifier.
 func Ztunnel(chain Chain, opts Options) Verdict {
-	return judge(NameZtunnel, chain, opts, verifyWebPKI, ztunnelSAN, handshakeKeySize)
+	return ztunnelVerdict(bounded(chain, opts))
+}
+
+func goVerdict(in input, f *fault) Verdict { return judge(NameGo, in, f, verifyGo, istiodPeer) }
+
+func openSSLVerdict(in input, f *fault) Verdict {
+	return judge(NameOpenSSL, in, f, openSSL().verify)
+}
+
+func envoyVerdict(in input, f *fault) Verdict {
+	return judge(NameEnvoy, in, f, handshakeKeyUsage, boringSSL().verify, envoySAN)
+}
+
+func ztunnelVerdict(in input, f *fault) Verdict {
+	return judge(NameZtunnel, in, f, verifyWebPKI, ztunnelSAN, handshakeKeySize)
 }
 
 // check is one step of a verifier; nil means that it has no objection.
@@ -126,9 +139,9 @@ type fault struct {
 	alert uint8
 }
 
-// judge runs the checks in order and turns the first fault into a verdict.
-func judge(name Name, chain Chain, opts Options, checks ...check) Verdict {
-	in, f := bounded(chain, opts)
+// judge runs the checks in order and turns the first fault into a verdict. A
+// fault that was found before is the verdict of every verifier.
+func judge(name Name, in input, f *fault, checks ...check) Verdict {
 	for _, c := range checks {
 		if f != nil {
 			break

@@ -47,6 +47,7 @@ func TestMeshChecks(t *testing.T) {
 		{"server-other-workload", "leaf-other-workload", Server, mesh, []string{ratings}, []string{"", CauseWrongIdentity, CauseWrongIdentity}, CauseWrongIdentity},
 		{"server-nobody-expected", "good", Server, mesh, []string{}, []string{"", CauseWrongIdentity, CauseWrongIdentity}, CauseWrongIdentity},
 		{"server-one-of-two-names", "leaf-two-uri-sans", Server, mesh, []string{ratings}, []string{CauseSANShape, "", ""}, CauseSANShape},
+		{"server-of-an-alias-other-workload", "leaf-other-trust-domain", Server, federated, []string{"spiffe://cluster.local/ns/shop/sa/reviews"}, []string{CauseTrustDomainSidecar, CauseWrongIdentity, CauseTrustDomainAmbient}, CauseTrustDomainAmbient},
 		{"server-of-an-alias", "leaf-other-trust-domain", Server, federated, []string{ratings}, []string{CauseTrustDomainSidecar, "", CauseTrustDomainAmbient}, CauseTrustDomainAmbient},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

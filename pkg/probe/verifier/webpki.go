@@ -7,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
-	"encoding/asn1"
 )
 
 // Limits of rustls-webpki 0.103, src/verify_cert.rs. Its own budget of build
@@ -102,14 +101,16 @@ func looped(certs []*x509.Certificate, c *x509.Certificate) bool {
 
 // webpkiCritical are the extensions that webpki reads. Source: src/cert.rs,
 // remember_cert_extension. A critical one beside them is refused while parsing.
-var webpkiCritical = []asn1.ObjectIdentifier{
-	oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints, oidExtKeyUsage,
+func webpkiCritical() []string {
+	return []string{
+		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints, oidExtKeyUsage,
+	}
 }
 
 // standalone is what webpki asks of a certificate regardless of its issuer:
 // no unknown critical extension, dates, basic constraints, extended key usage.
 func (w *webpki) standalone(c *x509.Certificate, depth int) *webpkiFault {
-	if _, ok := unknownCritical(c, webpkiCritical); ok {
+	if _, ok := unknownCritical(c, webpkiCritical()); ok {
 		return webpkiError("UnsupportedCriticalExtension", CauseCriticalExtension, depth, alertCertificateUnknown).ranked(130)
 	}
 	switch cause := timeCause(c, depth, false, w.in.opts.At); cause {
@@ -141,7 +142,7 @@ func (w *webpki) signed(certs []*x509.Certificate, root *x509.Certificate) *webp
 		if w.sigs > webpkiSigs {
 			return webpkiError("MaximumSignatureChecksExceeded", CauseOversized, depth, alertCertificateUnknown).asFatal()
 		}
-		if f := webpkiSignature(certs[depth], issuer, depth); f != nil {
+		if f := w.signature(certs[depth], issuer, depth); f != nil {
 			return f
 		}
 		issuer = certs[depth]
@@ -149,10 +150,10 @@ func (w *webpki) signed(certs []*x509.Certificate, root *x509.Certificate) *webp
 	return nil
 }
 
-// webpkiSignature checks one signature with the algorithms that rustls offers
+// signature checks one signature with the algorithms that rustls offers
 // with aws-lc: ECDSA on P-256, P-384 and P-521, Ed25519, and RSA from 2048 bits,
 // all with SHA-2. A key that is too short looks like a signature that is wrong.
-func webpkiSignature(c, issuer *x509.Certificate, depth int) *webpkiFault {
+func (w *webpki) signature(c, issuer *x509.Certificate, depth int) *webpkiFault {
 	switch c.SignatureAlgorithm {
 	case x509.ECDSAWithSHA256, x509.ECDSAWithSHA384, x509.ECDSAWithSHA512, x509.PureEd25519,
 		x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
@@ -168,7 +169,7 @@ func webpkiSignature(c, issuer *x509.Certificate, depth int) *webpkiFault {
 		return webpkiError("UnsupportedSignatureAlgorithmForPublicKeyContext", CauseWeak, depth, alertCertificateUnknown).ranked(150).at(rustlsSigs)
 	case rsaBits(issuer) > 0 && rsaBits(issuer) < minRSABits:
 		return webpkiError("BadSignature", CauseWeak, depth, alertDecryptError).ranked(260).at(rustlsSigs)
-	case signedBy(c, issuer) != nil:
+	case w.in.signedBy(c, issuer) != nil:
 		return webpkiError("BadSignature", "", depth, alertDecryptError).ranked(260).at("RFC 5280 §6.1.3")
 	}
 	return nil

@@ -4,17 +4,11 @@ package verifier
 
 import (
 	"crypto/x509"
-	"encoding/asn1"
 	"slices"
 )
 
 // maxPath bounds paths through trust bundles that issue each other in circles.
 const maxPath = maxChain + 8
-
-const (
-	keyUsageSign = x509.KeyUsageDigitalSignature
-	keyUsageTLS  = x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement
-)
 
 // x509Verify is X509_verify_cert, which BoringSSL and OpenSSL have in common,
 // with the differences between them.
@@ -32,31 +26,26 @@ type x509Verify struct {
 	// anchorPathLen applies the path length constraint of self-issued
 	// certificates, roots among them.
 	anchorPathLen bool
-	critical      []asn1.ObjectIdentifier
 	// selfSignedWord and purposeWord are where the two word an error differently.
 	selfSignedWord, purposeWord string
 }
 
 // boringSSL is Envoy's library. Source: crypto/x509/x509_vfy.c (a0689af2) with
 // the flags of Envoy's default_validator.cc.
-var boringSSL = x509Verify{
-	partial: true, signersOnly: true,
-	selfSignedWord: "self signed", purposeWord: "unsupported certificate purpose",
-	critical: []asn1.ObjectIdentifier{
-		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
-		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
-	},
+func boringSSL() x509Verify {
+	return x509Verify{
+		partial: true, signersOnly: true,
+		selfSignedWord: "self signed", purposeWord: "unsupported certificate purpose",
+	}
 }
 
 // openSSL is OpenSSL 3.0 without -partial_chain. Source: crypto/x509/x509_vfy.c
 // and v3_purp.c of openssl-3.0.
-var openSSL = x509Verify{
-	matchKeyType: true, preferValid: true, anchorPathLen: true,
-	selfSignedWord: "self-signed", purposeWord: "unsuitable certificate purpose",
-	critical: []asn1.ObjectIdentifier{
-		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
-		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
-	},
+func openSSL() x509Verify {
+	return x509Verify{
+		matchKeyType: true, preferValid: true, anchorPathLen: true,
+		selfSignedWord: "self-signed", purposeWord: "unsuitable certificate purpose",
+	}
 }
 
 // verify builds one path and checks it: extensions from the leaf up, then
@@ -160,123 +149,6 @@ func (v x509Verify) issued(c, issuer *x509.Certificate) bool {
 // authorityKeyIdentifier, if any, does not object. No signature is checked, so
 // an intermediate that shares its root's name is taken for self-signed.
 func (v x509Verify) selfSigned(c *x509.Certificate) bool { return v.issued(c, c) }
-
-// extensions is check_chain_extensions, called check_extensions in OpenSSL.
-func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
-	below := 0 // certificates below that are not self-issued, the leaf apart
-	for depth, c := range certs {
-		if id, ok := unknownCritical(c, v.critical); ok {
-			return &fault{
-				reason: "unhandled critical extension " + id.String(), clause: "RFC 5280 §4.2",
-				code: CauseCriticalExtension, depth: depth, alert: alertCertificateUnknown,
-			}
-		}
-		if depth > 0 {
-			if f := issuerFault(c, depth); f != nil {
-				return f
-			}
-		}
-		if !fitsPurpose(c, in.opts.Role, depth > 0) {
-			f := &fault{
-				reason: v.purposeWord, clause: "RFC 5280 §4.2.1.12",
-				code: CauseEKU, depth: depth, alert: alertUnsupportedCertificate,
-			}
-			if allowsRole(c, in.opts.Role, false) {
-				f.code, f.clause = CauseKeyUsage, "X509-SVID §4.3"
-			}
-			return f
-		}
-		self := selfIssued(c)
-		if limit := pathLen(c); depth > 0 && limit >= 0 && below > limit && (!self || v.anchorPathLen) {
-			return &fault{
-				reason: "path length constraint exceeded", clause: "RFC 5280 §4.2.1.9",
-				code: CausePathLen, depth: depth, alert: alertUnknownCA,
-			}
-		}
-		if depth > 0 && !self {
-			below++
-		}
-	}
-	return nil
-}
-
-// issuerFault is X509_check_ca: an issuer is a CA, or a self-signed version 1
-// certificate, and its key usage lets it sign.
-func issuerFault(c *x509.Certificate, depth int) *fault {
-	v1Root := c.Version == 1 && selfIssued(c)
-	if (isCA(c) || v1Root) && hasKeyUsage(c, x509.KeyUsageCertSign) {
-		return nil
-	}
-	f := unknownCA("invalid CA certificate", depth)
-	f.clause, f.code = "RFC 5280 §4.2.1.9", CauseNotACA
-	if isCA(c) {
-		f.clause, f.code = "RFC 5280 §6.1.4", CauseNoKeyCertSign
-	}
-	return f
-}
-
-// fitsPurpose is check_purpose_ssl_server and check_purpose_ssl_client. The
-// extended key usage binds CAs too; anyExtendedKeyUsage does not count.
-func fitsPurpose(c *x509.Certificate, role Role, ca bool) bool {
-	if !allowsRole(c, role, false) {
-		return false
-	}
-	if ca {
-		return true
-	}
-	if role == Client {
-		return hasKeyUsage(c, x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement)
-	}
-	return hasKeyUsage(c, keyUsageTLS)
-}
-
-// signatures is internal_verify: from the anchor, whose own signature is not
-// checked but whose dates are, down to the leaf.
-func signatures(in input, certs []*x509.Certificate) *fault {
-	for depth := len(certs) - 1; depth >= 0; depth-- {
-		c := certs[depth]
-		if depth+1 < len(certs) && signedBy(c, certs[depth+1]) != nil {
-			return &fault{
-				reason: "certificate signature failure", clause: "RFC 5280 §6.1.3",
-				depth: depth, alert: alertDecryptError,
-			}
-		}
-		if cause := timeCause(c, depth, depth > 0 && depth == len(certs)-1, in.opts.At); cause != "" {
-			reason := "certificate has expired"
-			if cause == CauseClockSkew {
-				reason = "certificate is not yet valid"
-			}
-			return &fault{
-				reason: reason, clause: "RFC 5280 §6.1", code: cause,
-				depth: depth, alert: alertCertificateExpired,
-			}
-		}
-	}
-	return nil
-}
-
-// constraints is check_name_constraints: every constraint binds all certificates
-// below it, self-issued intermediates apart.
-func constraints(certs []*x509.Certificate) *fault {
-	for i := len(certs) - 1; i > 0; i-- {
-		for depth := range i {
-			c := certs[depth]
-			verdict := constrain(certs[i], c)
-			if verdict == namesAllowed || (depth > 0 && selfIssued(c)) {
-				continue
-			}
-			reason := "permitted subtree violation"
-			if verdict == namesExcluded {
-				reason = "excluded subtree violation"
-			}
-			return &fault{
-				reason: reason, clause: "RFC 5280 §4.2.1.10",
-				code: CauseNameConstraints, depth: depth, alert: alertCertificateUnknown,
-			}
-		}
-	}
-	return nil
-}
 
 // unknownCA is a refusal for want of an issuer, its cause left to be found.
 func unknownCA(reason string, depth int) *fault {
