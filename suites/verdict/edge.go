@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
+	"github.com/meshprobe/meshprobe/suites/cause"
+	"github.com/meshprobe/meshprobe/suites/seen"
+)
+
+// Way says what kept an edge from reaching its peer, before any certificate
+// was judged. The second result is false where the way is clear.
+func Way(e seen.Edge) (probe.Finding, bool) {
+	if e.Endpoint == nil {
+		c := cause.NoEndpoint
+		if e.PeerMTLS == cluster.Disable {
+			c = cause.MTLSDisabled
+		}
+		return probe.Failing(c, probe.WantGot("endpoints that "+e.Edge.From.Cluster+" has for "+e.Edge.To.String(),
+			"at least one in "+e.Edge.To.Cluster, fmt.Sprintf("none (%d in other clusters)", e.Offered))), true
+	}
+	if e.Outer.Outcome != seen.Unreachable {
+		return probe.Finding{}, false
+	}
+	got := probe.WantGot("TCP connection from "+e.Source.String(), "to "+e.Endpoint.Address, e.Outer.Said())
+	switch {
+	case e.Control != "":
+		return probe.Breaking("nothing can be reached from "+e.Source.String()+": "+e.Control, got), true
+	case !e.Endpoint.Gateway:
+		return probe.Failing(cause.NoNetworkLabel, got,
+			probe.WantGot("address that istiod of "+e.Edge.From.Cluster+" hands out", "an east-west gateway of "+e.Edge.To.Cluster, e.Endpoint.Address+", a pod's"),
+		).With("Network", e.Endpoint.Network), true
+	default:
+		return probe.Failing(cause.Unreachable, got), true
+	}
+}
+
+// WayCauses are the causes that Way can name.
+func WayCauses() []probe.Cause {
+	return []probe.Cause{cause.NoEndpoint, cause.MTLSDisabled, cause.NoNetworkLabel, cause.Unreachable}
+}
+
+// RefusedClient says why the destination refused the caller's certificate: the
+// chain and the destination's roots tell, the alert corroborates.
+func RefusedClient(e seen.Edge, layer seen.Handshake, by cluster.DataPlane) probe.Finding {
+	q := Question{
+		Label: "chain that " + e.Edge.From.Cluster + " presents", Chain: layer.Client, Roots: e.ServerRoots, At: e.At,
+		Role: verifier.Client, TrustDomains: e.ServerTrust, By: by,
+	}
+	alert := probe.WantGot("answer of "+e.Edge.To.Cluster, "the client certificate is accepted", layer.Said()).As(probe.KindAlert)
+	f := Chain(q)
+	if f.Status == probe.Pass {
+		// By what the objects say it should have been accepted: the workload
+		// itself holds something else.
+		return probe.Failing(StaleServer, alert, f.Evidence[0])
+	}
+	f.Evidence = append([]probe.Evidence{alert}, f.Evidence...)
+	return f
+}
+
+// StaleServer is the cause where a peer refuses what its cluster's own trust
+// bundle admits.
+var StaleServer = probe.Cause{
+	Code: "workload-stale-leaf", Title: "the peer still verifies with an older trust bundle than its cluster now distributes",
+	Try: []string{"kubectl --context {{.To}} -n {{.Namespace}} rollout restart deployment"},
+}
