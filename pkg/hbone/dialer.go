@@ -201,7 +201,8 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addr string, oute
 	if err != nil {
 		return fail(PhaseHandshake, err)
 	}
-	tc := tls.Client(conn, cfg)
+	under := &corked{Conn: conn}
+	tc := tls.Client(under, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return fail(PhaseHandshake, handshakeError(ctx, err))
 	}
@@ -211,7 +212,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addr string, oute
 	if !rec.Seen() && !d.AllowAnonymous {
 		return fail(PhaseHandshake, ErrNoClientCertRequest)
 	}
-	m := newMux(tc, true, d.Settings, orDefault(d.KeepAlive, defaultKeepAlive), orDefault(d.KeepAliveTimeout, defaultKeepAliveTimeout))
+	m := newMux(tc, under, true, d.Settings, orDefault(d.KeepAlive, defaultKeepAlive), orDefault(d.KeepAliveTimeout, defaultKeepAliveTimeout))
 	m.layer, m.target = layer, addr
 	s := &Session{m: m, timeout: d.timeout(), header: d.Header, request: rec, outer: outer}
 	m.start()

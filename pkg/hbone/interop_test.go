@@ -7,14 +7,16 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +33,17 @@ func freePort(t *testing.T) int {
 	l := listen(t)
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(a.Port())
 }
 
 // run starts a real server and waits until addr takes connections.
@@ -90,7 +103,7 @@ func TestAcceptanceOfOpenSSL(t *testing.T) {
 	}
 	m := newMesh(t)
 	files := m.ca.Write(t, m.server)
-	addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	addr := loopback(freePort(t))
 	run(t, addr, openssl, "s_server", "-accept", addr, "-tls1_3", "-cert", files.Cert, "-key", files.Key,
 		"-CAfile", files.Root, "-Verify", "3", "-verify_return_error", "-alpn", "h2", "-quiet", "-num_tickets", "0")
 	good, foreign, none := clients(t, m)
@@ -130,8 +143,11 @@ func envoyPath(t *testing.T) string {
 	return path
 }
 
-// envoy runs one with the given listeners, which share a downstream TLS context.
-func envoy(t *testing.T, m *mesh, hbonePort, tcpPort, upstreamPort, deadPort int) {
+// ports are those of testdata/envoy.yaml, by the name they have there.
+type ports map[string]int
+
+// envoy runs one with the given ports and returns when "HBONE" listens.
+func envoy(t *testing.T, m *mesh, set ports) {
 	t.Helper()
 	path := envoyPath(t)
 	files := m.ca.Write(t, m.server)
@@ -140,15 +156,18 @@ func envoy(t *testing.T, m *mesh, hbonePort, tcpPort, upstreamPort, deadPort int
 		t.Fatal(err)
 	}
 	config := filepath.Join(t.TempDir(), "envoy.yaml")
-	text := strings.NewReplacer(
-		"@CERT@", files.Cert, "@KEY@", files.Key, "@ROOT@", files.Root,
-		"@HBONE@", fmt.Sprint(hbonePort), "@TCP@", fmt.Sprint(tcpPort),
-		"@UPSTREAM@", fmt.Sprint(upstreamPort), "@DEAD@", fmt.Sprint(deadPort),
-	).Replace(string(template))
+	fill := []string{"@CERT@", files.Cert, "@KEY@", files.Key, "@ROOT@", files.Root}
+	for _, name := range []string{"HBONE", "TCP", "ORIGINATE", "UPSTREAM", "SERVER", "DEAD"} {
+		if set[name] == 0 {
+			set[name] = freePort(t)
+		}
+		fill = append(fill, "@"+name+"@", strconv.Itoa(set[name]))
+	}
+	text := strings.NewReplacer(fill...).Replace(string(template))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, fmt.Sprintf("127.0.0.1:%d", hbonePort), path, "-c", config, "--concurrency", "1",
+	run(t, loopback(set["HBONE"]), path, "-c", config, "--concurrency", "1",
 		"--disable-hot-restart", "-l", "warning")
 }
 
@@ -156,12 +175,9 @@ func TestEnvoyTerminatesHBONE(t *testing.T) {
 	envoyPath(t)
 	m := newMesh(t)
 	upstream := hbonetest.Listen(t, func(_ context.Context, c net.Conn) { _, _ = io.Copy(c, c); _ = c.(*net.TCPConn).CloseWrite() })
-	_, port, _ := net.SplitHostPort(upstream)
-	var up int
-	_, _ = fmt.Sscan(port, &up)
-	hbonePort, tcpPort := freePort(t), freePort(t)
-	envoy(t, m, hbonePort, tcpPort, up, freePort(t))
-	addr := fmt.Sprintf("127.0.0.1:%d", hbonePort)
+	set := ports{"UPSTREAM": portOf(t, upstream)}
+	envoy(t, m, set)
+	addr := loopback(set["HBONE"])
 	good, foreign, none := clients(t, m)
 
 	d := &hbone.Dialer{TLS: good}
@@ -202,7 +218,7 @@ func TestEnvoyTerminatesHBONE(t *testing.T) {
 	})
 	t.Run("acceptance", func(t *testing.T) {
 		accepted := outcome{Verdict: hbone.VerdictAccepted}
-		for a, addr := range map[string]string{"http": addr, "tcp": fmt.Sprintf("127.0.0.1:%d", tcpPort)} {
+		for a, addr := range map[string]string{"http": addr, "tcp": loopback(set["TCP"])} {
 			got := outcomeOf(try(t, addr, good))
 			got.Proof = hbone.ProofNone // BoringSSL sends its tickets together with its close_notify
 			if diff := cmp.Diff(accepted, got); diff != "" {
@@ -213,4 +229,37 @@ func TestEnvoyTerminatesHBONE(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestEnvoyOriginatesHBONE(t *testing.T) {
+	envoyPath(t)
+	m := newMesh(t)
+	seen := make(chan string, 8)
+	server := serve(t, &hbone.Server{TLS: m.serverTLS(), Handler: func(_ context.Context, r *hbone.Request) hbone.Answer {
+		seen <- r.Authority + " " + r.TLS.PeerCertificates[0].URIs[0].String()
+		return hbone.Answer{Serve: echo}
+	}})
+	set := ports{"SERVER": portOf(t, server)}
+	envoy(t, m, set)
+	for range 3 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", loopback(set["ORIGINATE"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.Repeat([]byte("envoy"), 1<<20)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, _ = conn.Write(want)
+			_ = conn.(*net.TCPConn).CloseWrite()
+		})
+		got, err := io.ReadAll(conn)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("read %d bytes of %d: %v", len(got), len(want), err)
+		}
+		wg.Wait()
+		_ = conn.Close()
+		if diff := cmp.Diff("echo.shop:80 "+serverID, <-seen); diff != "" {
+			t.Errorf("authority and identity (-want +got):\n%s", diff)
+		}
+	}
 }

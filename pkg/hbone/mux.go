@@ -39,6 +39,7 @@ const (
 // by it, in all streams too.
 type mux struct {
 	conn      net.Conn
+	under     *corked // the stream under conn's TLS, nil if that is not ours
 	client    bool
 	layer     Layer
 	target    string
@@ -77,9 +78,9 @@ type mux struct {
 	free     [][]byte
 }
 
-func newMux(conn net.Conn, client bool, local Settings, keepAlive, stall time.Duration) *mux {
+func newMux(conn net.Conn, under *corked, client bool, local Settings, keepAlive, stall time.Duration) *mux {
 	m := &mux{
-		conn: conn, client: client, local: local.withDefaults(client),
+		conn: conn, under: under, client: client, local: local.withDefaults(client),
 		keepAlive: keepAlive, stall: stall,
 		br:      bufio.NewReaderSize(conn, 4<<10),
 		settled: make(chan struct{}), done: make(chan struct{}), freed: make(chan struct{}),
@@ -156,7 +157,7 @@ func (m *mux) writeLoop() {
 		}
 		_ = m.conn.SetWriteDeadline(time.Now().Add(stall))
 		m.mu.Unlock()
-		_, err := m.conn.Write(buf)
+		err := m.writeOut(buf)
 		m.mu.Lock()
 		m.spare = buf
 		if err != nil {
@@ -169,6 +170,19 @@ func (m *mux) writeLoop() {
 	}
 	m.mu.Unlock()
 	_ = m.conn.Close()
+}
+
+func (m *mux) writeOut(buf []byte) error {
+	if m.under == nil || len(buf) <= record {
+		_, err := m.conn.Write(buf)
+		return err
+	}
+	m.under.cork()
+	_, err := m.conn.Write(buf)
+	if uerr := m.under.uncork(); err == nil {
+		err = uerr
+	}
+	return err
 }
 
 // writeFailed keeps the connection for the reader a moment longer: a peer that

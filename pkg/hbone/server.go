@@ -137,8 +137,10 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	timeout := orDefault(s.Timeout, defaultTimeout)
 	hctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout{timeout})
 	defer cancel()
+	var under *corked
 	if s.TLS != nil {
-		conn = tls.Server(conn, s.tlsConfig())
+		under = &corked{Conn: conn}
+		conn = tls.Server(under, s.tlsConfig())
 	}
 	if tc, ok := conn.(*tls.Conn); ok {
 		if err := tc.HandshakeContext(hctx); err != nil {
@@ -147,7 +149,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 		}
 	}
 	cancel()
-	sc := newServerConn(s, conn)
+	sc := newServerConn(s, conn, under)
 	if !s.add(sc) {
 		_ = conn.Close()
 		return ErrServerClosed

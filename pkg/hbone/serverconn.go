@@ -26,8 +26,8 @@ type serverConn struct {
 	active   int // handlers and streams that are not over; guarded by m.mu
 }
 
-func newServerConn(srv *Server, conn net.Conn) *serverConn {
-	m := newMux(conn, false, srv.Settings,
+func newServerConn(srv *Server, conn net.Conn, under *corked) *serverConn {
+	m := newMux(conn, under, false, srv.Settings,
 		orDefault(srv.KeepAlive, defaultKeepAlive), orDefault(srv.KeepAliveTimeout, defaultKeepAliveTimeout))
 	m.target = addrString(conn)
 	sc := &serverConn{srv: srv, m: m}
