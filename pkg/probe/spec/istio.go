@@ -87,6 +87,11 @@ var (
 		Doc: istioDoc, Section: "leaf issuer", Level: Should, URL: plugInCAURL,
 		Quote: "after a CA change, workloads are restarted, so that each leaf is issued by the current signing key",
 	}
+	// IstioLeafTrusted is what remains binding of it while workloads renew.
+	IstioLeafTrusted = Clause{
+		Doc: istioDoc, Section: "leaf issuer", Level: Must, URL: plugInCAURL,
+		Quote: "a leaf of a former CA is presented no longer than until its renewal is due, and only while its root is trusted",
+	}
 	// IstioClientCertRequired makes mutual TLS mutual.
 	IstioClientCertRequired = Clause{
 		Doc: istioDoc, Section: "mutual TLS", Level: Must, URL: istioSrc + "pilot/pkg/security/authn/utils/utils.go",
@@ -170,7 +175,7 @@ func istio() []Clause {
 		IstioTrustDomainAliases, IstioSharedRoot, IstioNotDefaultCA,
 		IstioCACertsFiles, IstioCACertsKey, IstioCACertsChain, IstioCARestart,
 		IstioCAServes, IstioRootDistribution, IstioCALifetime,
-		IstioLeafInsideIssuer, IstioLeafCurrent, IstioClientCertRequired,
+		IstioLeafInsideIssuer, IstioLeafCurrent, IstioLeafTrusted, IstioClientCertRequired,
 		IstioMutualTLS, IstioTLSFloor, IstioSidecarALPN, IstioStrict,
 		IstioPermissive, IstioDisable, IstioRemoteSecret, IstioNetworkLabel,
 		IstioGatewayAddress, IstioAutoPassthrough, IstioAutoPassthroughUnknown,
