@@ -46,15 +46,21 @@ func (in input) linkCause() string {
 		cause, _ := in.trustCause(p)
 		return cause
 	}
+	// A fault that does not hide the issuer can still be behind it: webpki,
+	// for one, goes on to other candidates and reports what it finds there.
+	other := CauseUnknown
 	for _, r := range rules() {
-		if !r.link {
+		if _, _, broken := r.broken(in, p); !broken {
 			continue
 		}
-		if _, _, broken := r.broken(in, p); broken {
+		if r.link {
 			return r.cause
 		}
+		if other == CauseUnknown {
+			other = r.cause
+		}
 	}
-	return CauseUnknown
+	return other
 }
 
 // trustCause explains a path that ends outside the bundle.

@@ -32,7 +32,7 @@ func rules() []rule {
 		{CauseNoKeyCertSign, true, issuerNoCertSign},
 		{CauseKeyUsage, false, leafCannotSign},
 		{CauseEKU, false, roleRestricted},
-		{CauseNameConstraints, false, uriConstrained},
+		{CauseNameConstraints, false, constrained},
 		{CausePathLen, false, pathTooLong},
 		{CauseWeak, true, weakCrypto},
 		{CauseSameDNAsRoot, true, namedLikeRoot},
@@ -40,6 +40,7 @@ func rules() []rule {
 		{CauseAKISerial, true, authoritySerialDiffers},
 		{CauseAKIDrift, true, authorityKeyDiffers},
 		{CauseSameDNOrder, true, wrongRootFirst},
+		{CauseWrongIntermediate, true, wrongIssuerFirst},
 		{CauseRootIntermediate, true, anchorNotRoot},
 	}
 }
@@ -114,14 +115,19 @@ func roleRestricted(in input, p path) (string, int, bool) {
 	return "", 0, false
 }
 
-// uriConstrained: URI name constraints, which ztunnel refuses even if they
-// permit the name.
-func uriConstrained(_ input, p path) (string, int, bool) {
+// constrained: a name that constraints do not allow, or URI name constraints
+// at all, which ztunnel refuses even if they permit the name.
+func constrained(_ input, p path) (string, int, bool) {
 	for depth := len(p.certs) - 1; depth > 0; depth-- {
 		c := p.certs[depth]
 		if len(c.PermittedURIDomains)+len(c.ExcludedURIDomains) > 0 {
 			return fmt.Sprintf("%s has URI name constraints, permitted %v, excluded %v",
 				dn(c), c.PermittedURIDomains, c.ExcludedURIDomains), depth, true
+		}
+		for _, below := range p.certs[:depth] {
+			if constrain(c, below) != namesAllowed {
+				return fmt.Sprintf("%s does not allow the names %v", dn(c), below.DNSNames), depth, true
+			}
 		}
 	}
 	return "", 0, false
@@ -207,26 +213,33 @@ func keyIDDiffers(child, issuer *x509.Certificate) bool {
 	return len(id) > 0 && len(issuer.SubjectKeyId) > 0 && !bytes.Equal(id, issuer.SubjectKeyId)
 }
 
-// wrongRootFirst: another root of the same name stands before the right one
-// and nothing in the certificate below tells them apart; Envoy takes the first.
+// wrongRootFirst: another certificate of the bundle has the name of the right
+// issuer, comes first, and nothing in the certificate below tells them apart.
+// Envoy takes the first.
 func wrongRootFirst(in input, p path) (string, int, bool) {
-	if len(p.certs) < 2 {
-		return "", 0, false
-	}
-	anchor, child := p.top(), p.certs[len(p.certs)-2]
-	for _, root := range in.opts.Roots {
-		if root.Equal(anchor) {
-			break
-		}
-		if boringSSL().issued(child, root) && SPKI(root) != SPKI(anchor) {
-			return fmt.Sprintf("%s is in the bundle with key %s before key %s",
-				dn(anchor), ShortSPKI(root), ShortSPKI(anchor)), len(p.certs) - 2, true
+	return misled(in, p, in.opts.Roots, "in the bundle")
+}
+
+// wrongIssuerFirst: as wrongRootFirst, among the certificates that were sent.
+func wrongIssuerFirst(in input, p path) (string, int, bool) {
+	return misled(in, p, in.sent, "sent")
+}
+
+// misled reports the first certificate of the path for which BoringSSL would
+// take a certificate of another key for the issuer.
+func misled(in input, p path, among []*x509.Certificate, where string) (string, int, bool) {
+	for depth := range len(p.certs) - 1 {
+		first, right := boringSSL().issuer(in, p.certs[depth], among), p.certs[depth+1]
+		if first != nil && SPKI(first) != SPKI(right) {
+			return fmt.Sprintf("%s with key %s is %s before the one with key %s",
+				dn(first), ShortSPKI(first), where, ShortSPKI(right)), depth, true
 		}
 	}
 	return "", 0, false
 }
 
-// anchorNotRoot: the anchor is an intermediate, which OpenSSL does not take.
+// anchorNotRoot: the anchor is an intermediate or even the leaf, which OpenSSL
+// does not take.
 func anchorNotRoot(_ input, p path) (string, int, bool) {
-	return dn(p.top()) + " is in the bundle and is no root", len(p.certs) - 1, len(p.certs) > 1 && !selfIssued(p.top())
+	return dn(p.top()) + " is in the bundle and is no root", len(p.certs) - 1, !selfIssued(p.top())
 }

@@ -113,9 +113,11 @@ func (w *webpki) standalone(c *x509.Certificate, depth int) *webpkiFault {
 	if _, ok := unknownCritical(c, webpkiCritical()); ok {
 		return webpkiError("UnsupportedCriticalExtension", CauseCriticalExtension, depth, alertCertificateUnknown).ranked(130)
 	}
-	switch cause := timeCause(c, depth, false, w.in.opts.At); cause {
-	case "":
-	case CauseClockSkew:
+	switch cause := timeCause(c, depth, false, w.in.opts.At); {
+	case cause == "":
+	case c.NotAfter.Before(c.NotBefore):
+		return webpkiError("InvalidCertValidity", cause, depth, alertCertificateUnknown).ranked(190)
+	case cause == CauseClockSkew:
 		return webpkiError("certificate not valid yet", cause, depth, alertCertificateExpired).ranked(290)
 	default:
 		return webpkiError("certificate expired", cause, depth, alertCertificateExpired).ranked(290)

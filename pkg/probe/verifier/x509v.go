@@ -21,7 +21,7 @@ type x509Verify struct {
 	signersOnly bool
 	// matchKeyType looks for issuers only among keys of the signature's type.
 	matchKeyType bool
-	// preferValid takes an anchor that is valid now before the first one.
+	// preferValid takes an issuer that is valid now before the first one.
 	preferValid bool
 	// anchorPathLen applies the path length constraint of self-issued
 	// certificates, roots among them.
@@ -70,13 +70,13 @@ func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
 	certs := []*x509.Certificate{in.leaf}
 	pool := slices.Clone(in.sent)
 	last := func() *x509.Certificate { return certs[len(certs)-1] }
-	for len(certs) < maxPath && !v.selfSigned(last()) && v.anchor(in, last()) == nil {
-		i := slices.IndexFunc(pool, func(c *x509.Certificate) bool { return v.issued(last(), c) })
-		if i < 0 {
+	for len(certs) < maxPath && !v.selfSigned(last()) && v.issuer(in, last(), in.opts.Roots) == nil {
+		c := v.issuer(in, last(), pool)
+		if c == nil {
 			break
 		}
-		certs = append(certs, pool[i])
-		pool = slices.Delete(pool, i, i+1)
+		certs = append(certs, c)
+		pool = slices.DeleteFunc(pool, func(other *x509.Certificate) bool { return other == c })
 	}
 	sent := len(certs)
 	var stray *x509.Certificate // a self-signed certificate that the peer sent
@@ -92,7 +92,7 @@ func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
 		}
 	}
 	for len(certs) < maxPath && !v.selfSigned(last()) {
-		c := v.anchor(in, last())
+		c := v.issuer(in, last(), in.opts.Roots)
 		if c == nil {
 			break
 		}
@@ -120,18 +120,18 @@ func (v x509Verify) trust(in input, certs []*x509.Certificate, sent int, stray *
 	}
 }
 
-// anchor returns the certificate of the bundle that is taken for c's issuer.
-func (v x509Verify) anchor(in input, c *x509.Certificate) *x509.Certificate {
+// issuer returns the certificate among others that is taken for c's issuer.
+func (v x509Verify) issuer(in input, c *x509.Certificate, among []*x509.Certificate) *x509.Certificate {
 	var found *x509.Certificate
-	for _, root := range in.opts.Roots {
-		if !v.issued(c, root) {
+	for _, other := range among {
+		if !v.issued(c, other) {
 			continue
 		}
-		if !v.preferValid || timeCause(root, 0, true, in.opts.At) == "" {
-			return root
+		if !v.preferValid || timeCause(other, 0, true, in.opts.At) == "" {
+			return other
 		}
-		if found == nil || root.NotAfter.After(found.NotAfter) {
-			found = root
+		if found == nil || other.NotAfter.After(found.NotAfter) {
+			found = other
 		}
 	}
 	return found
