@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hbone
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
+	"github.com/meshprobe/meshprobe/suites/cause"
+	"github.com/meshprobe/meshprobe/suites/seen"
+	"github.com/meshprobe/meshprobe/suites/verdict"
+)
+
+// InnerIdentity judges the certificate of the inner layer: that of a workload
+// behind the service, end to end through the gateway.
+var InnerIdentity = probe.DefineOn(probe.Meta{
+	ID:      "hbone/inner-identity",
+	Title:   "the inner layer ends at a workload of the service that was called",
+	About:   "The inner chain verifies against the caller's roots as ztunnel verifies it, and its identity is one of the service's, exactly.",
+	Clause:  spec.HBONEDoubleInner,
+	Causes:  append(identityCauses(), cause.Chain(verifier.CauseWrongIdentity), causeWaypoint),
+	After:   []string{"hbone/double"},
+	Applies: "ambient edges",
+}, seen.AmbientEdges(), judgeInnerIdentity)
+
+var causeWaypoint = probe.Cause{
+	Code: "inner-san-waypoint", Title: "a waypoint answers whose identity istiod does not list for the service",
+	Try: []string{"kubectl --context {{.To}} -n {{.Namespace}} get service {{.Name}} -o jsonpath='{.metadata.labels}'   # istio.io/use-waypoint; needs an istiod that adds the waypoint to the service's names"},
+}
+
+func judgeInnerIdentity(e seen.Edge) []probe.Finding {
+	if e.Endpoint != nil && !e.Endpoint.Gateway {
+		return []probe.Finding{probe.Skipping("both ends are in one network: there is no inner layer")}
+	}
+	if e.Endpoint == nil || e.Inner == nil || len(e.Inner.Chain) == 0 {
+		return []probe.Finding{probe.Breaking("no inner certificate was seen: " + e.Outer.Said())}
+	}
+	mismatch := cause.Chain(verifier.CauseWrongIdentity)
+	if slices.ContainsFunc(e.Inner.URIs(), func(id string) bool { return strings.HasSuffix(id, "/sa/waypoint") }) {
+		mismatch = causeWaypoint
+	}
+	return []probe.Finding{judgeIdentity(e, "inner", e.Inner.Handshake, e.Endpoint.Identities, mismatch)}
+}
+
+// identityCauses are what either layer's certificate can fail with.
+func identityCauses() []probe.Cause {
+	return cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseIntermediateUnsent, verifier.CauseWrongIntermediate,
+		verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseNameConstraints,
+		verifier.CauseLeafIsCA, verifier.CauseWeak, verifier.CauseEKU, verifier.CauseTrustDomainAmbient)
+}
+
+// judgeIdentity judges chain and name of one layer as ztunnel, the client of
+// both layers, would.
+func judgeIdentity(e seen.Edge, layer string, h seen.Handshake, want []string, mismatch probe.Cause) probe.Finding {
+	f := verdict.Chain(verdict.Question{
+		Label: layer + " chain that " + e.Edge.To.Cluster + " presents", Chain: h.Chain, Roots: e.ClientRoots, At: e.At,
+		Role: verifier.Server, By: cluster.Ambient,
+	})
+	if f.Status != probe.Pass {
+		return f
+	}
+	evidence := probe.WantGot(layer+" identity of "+e.Edge.To.String(), strings.Join(want, " or "), strings.Join(h.URIs(), " + "))
+	switch {
+	case slices.ContainsFunc(h.URIs(), func(id string) bool { return slices.Contains(want, id) }):
+		f.Evidence = append([]probe.Evidence{evidence}, f.Evidence...)
+		return f
+	case slices.ContainsFunc(h.URIs(), func(id string) bool { return otherTrustDomain(id, want) }):
+		return probe.Failing(cause.Chain(verifier.CauseTrustDomainAmbient), evidence, f.Evidence...).Judged(f.Verdicts...)
+	default:
+		return probe.Failing(mismatch, evidence, f.Evidence...).Judged(f.Verdicts...)
+	}
+}
+
+// otherTrustDomain says whether id differs from one of want in nothing but
+// its trust domain.
+func otherTrustDomain(id string, want []string) bool {
+	_, path, _ := strings.Cut(strings.TrimPrefix(id, "spiffe://"), "/")
+	return slices.ContainsFunc(want, func(w string) bool {
+		_, wantPath, _ := strings.Cut(strings.TrimPrefix(w, "spiffe://"), "/")
+		return path == wantPath
+	})
+}
