@@ -69,6 +69,8 @@ func (s Server) stream(ctx context.Context, p *peer, id uint32) {
 		_ = p.WriteWindowUpdate(0, 1<<31-1-65535)
 		<-ctx.Done()
 	case s.HugeWindowUpdate:
+		// One would do for a client that has not used up its window.
+		_ = p.WriteWindowUpdate(0, 1<<31-1)
 		_ = p.WriteWindowUpdate(0, 1<<31-1)
 	case s.OverrunsWindow:
 		for p.WriteData(id, false, make([]byte, 16<<10)) == nil {
