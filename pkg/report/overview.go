@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/meshprobe/meshprobe/pkg/probe"
+)
+
+// maxNames is how many clusters are called by name in a sentence.
+const maxNames = 4
+
+// Columns of the table, beside the title; those at the right are bare numbers
+// or left out where they would cost more than they tell.
+const (
+	suiteColumn   = 11
+	unitColumn    = 14
+	narrowColumn  = 4
+	elapsedColumn = 7
+	roomy         = 90 // columns from which on all of the table is shown
+)
+
+func (s *textSink) header(p *page) {
+	left := clean(strings.TrimSpace("meshprobe " + s.run.Version))
+	rest := clean(strings.Join(filled(s.run.Provider, prefixed("profile ", s.run.Profile), s.clusters()), " · "))
+	lines := wrap(rest, p.width-runes(left)-3)
+	p.line(p.paint(bold, left), "   ", lines[0])
+	for _, l := range lines[1:] {
+		p.line(strings.Repeat(" ", runes(left)+3), l)
+	}
+}
+
+// clusters names the clusters with their trust domains.
+func (s *textSink) clusters() string {
+	var names, domains []string
+	for _, c := range s.run.Clusters {
+		names = append(names, c.Name)
+		domains = append(domains, c.TrustDomain)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(domains)))) == 1 {
+		return list(names) + prefixed(" in trust domain ", domains[0])
+	}
+	for i := range names {
+		names[i] += " (" + domains[i] + ")"
+	}
+	return list(names)
+}
+
+// table writes one line per probe that holds, grouped by suite. Where they do
+// not fit in lines, whole suites shrink to one line, from the top: what the
+// later ones look at stands on it.
+func (s *textSink) table(p *page, lines int) {
+	var suites [][]*checked
+	rows := 0
+	for _, c := range s.checkedProbes() {
+		if c.pass == 0 || c.other {
+			continue
+		}
+		if n := len(suites); n > 0 && suiteOf(suites[n-1][0].id) == suiteOf(c.id) {
+			suites[n-1] = append(suites[n-1], c)
+		} else {
+			suites = append(suites, []*checked{c})
+		}
+		rows++
+	}
+	for _, suite := range suites {
+		if short := p.fold(suite); rows >= lines && len(short) < len(suite) {
+			rows -= len(suite) - len(short)
+			suite = short
+		}
+		name := suiteOf(suite[0].id)
+		for _, c := range suite {
+			p.row(name, c)
+			name = ""
+		}
+	}
+	if rows > 0 {
+		p.blank()
+	}
+}
+
+// fold sums a suite up: one row, and its names run on below.
+func (p *page) fold(suite []*checked) []*checked {
+	sum := checked{id: suite[0].id, unit: "check"}
+	var names []string
+	for _, c := range suite {
+		_, name, _ := strings.Cut(c.id, "/")
+		names = append(names, name)
+		sum.subjects += c.pass
+		sum.slowest = max(sum.slowest, c.slowest)
+	}
+	var rows []*checked
+	for _, l := range wrap(plural(len(suite), "probe", "probes")+": "+strings.Join(names, ", "), p.titleColumn()) {
+		rows = append(rows, &checked{id: sum.id, title: l})
+	}
+	sum.title = rows[0].title
+	rows[0] = &sum
+	return rows
+}
+
+func (p *page) titleColumn() int {
+	right := narrowColumn
+	if p.width >= roomy {
+		right = unitColumn + elapsedColumn
+	}
+	return p.width - suiteColumn - 2 - right - 2
+}
+
+// row writes one line of the table; without subjects it continues the one
+// above.
+func (p *page) row(suite string, c *checked) {
+	room := p.titleColumn()
+	title := clip(clean(c.title), room)
+	head := p.paint(bold, fmt.Sprintf("%-*s", suiteColumn, clip(clean(suite), suiteColumn-1)))
+	if c.subjects == 0 {
+		p.line(strings.Repeat(" ", suiteColumn+2), title)
+		return
+	}
+	p.line(head, p.paint(green, mark(probe.Pass)), " ", title, strings.Repeat(" ", room-runes(title)+2),
+		p.paint(faint, p.right(c)))
+}
+
+// right is what the table says of a probe at the right: on how many subjects
+// it holds, and how long the slowest took.
+func (p *page) right(c *checked) string {
+	if p.width < roomy {
+		return fmt.Sprintf("%*d", narrowColumn, c.subjects)
+	}
+	unit := fmt.Sprintf("%3d %s", c.subjects, c.unit)
+	if c.subjects != 1 {
+		unit += "s"
+	}
+	if c.unit == "mesh" {
+		unit = "    mesh"
+	}
+	return fmt.Sprintf("%-*s%*s", unitColumn, unit, elapsedColumn, elapsed(c.slowest))
+}
+
+// passes counts what holds beside what does not.
+func (s *textSink) passes(p *page) {
+	suites := map[string]int{}
+	for _, c := range s.checks {
+		if c.pass > 0 {
+			suites[suiteOf(c.id)] += c.pass
+		}
+	}
+	if n, where := s.bySuite(suites); n > 0 {
+		p.line(p.paint(green, mark(probe.Pass)), " ", plural(n, "check passes", "checks pass"), ": ", where)
+	}
+}
+
+// skips says what was left out, and why.
+func (s *textSink) skips(p *page, problems []*problem) {
+	n := 0
+	for _, pr := range problems {
+		if pr.status == probe.Skip {
+			p.dim(mark(probe.Skip) + " skipped, " + pr.shown.Reason + ": " + s.probesOf(pr))
+			n++
+		}
+	}
+	if n > 0 || s.failed() {
+		p.blank()
+	}
+}
+
+func (s *textSink) summary(p *page) {
+	status, sentence := s.conclusion()
+	for i, l := range wrap(clean(sentence), p.width-2) {
+		head := "  "
+		if i == 0 {
+			head = mark(status) + " "
+		}
+		p.line(p.paint(bold+styleOf(status), head+l))
+	}
+	var counts []string
+	for _, st := range probe.Statuses() {
+		if n := s.done.Counts[st]; n > 0 {
+			counts = append(counts, itoa(n)+" "+st.String())
+		}
+	}
+	if len(counts) == 0 {
+		counts = []string{"nothing was checked"}
+	}
+	line := "  " + string(s.done.Verdict) + ": " + strings.Join(counts, ", ") + " in " + elapsed(s.done.Duration) +
+		"; exit " + itoa(exitStatus(s.done.Verdict))
+	if s.done.Unknown > 0 {
+		line += "; " + plural(s.done.Unknown, "cause is", "causes are") + " unknown to meshprobe"
+	}
+	p.line(line)
+	if len(s.opts.Files) > 0 {
+		p.line("  wrote ", clean(strings.Join(s.opts.Files, ", ")))
+	}
+}
+
+// conclusion says in a sentence what the run proved.
+func (s *textSink) conclusion() (probe.Status, string) {
+	n := s.done.Counts
+	switch s.done.Verdict {
+	case probe.Conformant:
+		return probe.Pass, s.proof()
+	case probe.Partial:
+		return probe.Pass, s.proof() + ", as far as meshprobe may look"
+	case probe.Nonconformant:
+		return probe.Fail, s.blame()
+	default:
+		if n[probe.Broken] > 0 {
+			return probe.Broken, "nobody knows yet: meshprobe could not look at " + plural(n[probe.Broken], "thing", "things")
+		}
+		return probe.Broken, "nobody knows yet: no handshake could be tried in some direction"
+	}
+}
+
+// proof names the clusters only where an edge held in every direction.
+func (s *textSink) proof() string {
+	names := make([]string, len(s.run.Clusters))
+	for i, c := range s.run.Clusters {
+		names[i] = c.Name
+	}
+	all := len(names) * (len(names) - 1)
+	held := 0
+	for key, ok := range s.opened {
+		if ok && key[0] != key[1] {
+			held++
+		}
+	}
+	switch {
+	case all == 0 || held < all:
+		return "every check that was asked for holds"
+	case len(names) == 2:
+		return list(names) + " trust each other: their workloads opened mutual TLS both ways"
+	default:
+		return list(names) + " trust each other: their workloads opened mutual TLS in all " + itoa(all) + " directions"
+	}
+}
+
+func (s *textSink) blame() string {
+	problems := 0
+	for _, pr := range s.problems {
+		if pr.status == probe.Fail {
+			problems++
+		}
+	}
+	n := s.done.Counts
+	if problems == 0 {
+		return "warnings count as failures in this run: " + plural(n[probe.Warn], "warning", "warnings") + " above"
+	}
+	sentence := plural(problems, "problem", "problems") + " to fix, at the top"
+	if b := n[probe.Blocked]; b > 0 {
+		sentence += "; " + plural(b, "check waits", "checks wait") + " for a fix"
+	}
+	return sentence
+}
+
+// exitStatus follows the contract of the CLI.
+func exitStatus(v probe.Verdict) int {
+	return probe.Summary{RunDone: probe.RunDone{Verdict: v}}.ExitStatus()
+}
+
+// list is "east and west", or the first few of many.
+func list(names []string) string {
+	switch n := len(names); {
+	case n == 1:
+		return names[0]
+	case n <= maxNames:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	default:
+		return strings.Join(names[:maxNames], ", ") + " and " + itoa(n-maxNames) + " more clusters"
+	}
+}
+
+func filled(parts ...string) []string {
+	return slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// unit names what a subject is, in the singular.
+func (p places) unit(subject string) string {
+	if subject == (probe.Mesh{}).String() {
+		return "mesh"
+	}
+	from, arrow, to := sides(subject)
+	_, a := p[from]
+	_, b := p[to]
+	switch {
+	case arrow == arrowBoth:
+		return "pair"
+	case arrow == arrowTo && a && b:
+		return "direction"
+	case arrow == arrowTo:
+		return "edge"
+	case a:
+		return "cluster"
+	case strings.Contains(from, "/"):
+		return "workload"
+	default:
+		return "check"
+	}
+}
