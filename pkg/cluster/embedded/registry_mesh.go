@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
+
+// peerPolicy is one PeerAuthentication. An empty mode inherits.
+type peerPolicy struct {
+	namespace string
+	selector  labels.Set
+	mode      cluster.MTLSMode
+}
+
+func (r *registry) addPolicies(objects []runtime.Object) {
+	for _, u := range each[*unstructured.Unstructured](objects) {
+		mode, _, _ := unstructured.NestedString(u.Object, "spec", "mtls", "mode")                   //nolint:errcheck // a malformed policy inherits
+		selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector", "matchLabels") //nolint:errcheck // as above
+		p := peerPolicy{namespace: u.GetNamespace(), selector: selector}
+		switch m := cluster.MTLSMode(mode); m {
+		case cluster.Strict, cluster.Permissive, cluster.Disable:
+			p.mode = m
+		}
+		r.policies = append(r.policies, p)
+	}
+}
+
+// mode is the PeerAuthentication in force for a pod: the one that selects it,
+// then its namespace's, then the root namespace's, then PERMISSIVE
+// (istio pilot/pkg/model/authentication.go).
+func (r *registry) mode(namespace string, pod labels.Set) cluster.MTLSMode {
+	var own, inNamespace, inRoot cluster.MTLSMode
+	for _, p := range r.policies {
+		switch {
+		case p.namespace == namespace && len(p.selector) > 0:
+			if p.selector.AsSelectorPreValidated().Matches(pod) {
+				own = cmp.Or(own, p.mode)
+			}
+		case len(p.selector) > 0:
+		case p.namespace == namespace:
+			inNamespace = cmp.Or(inNamespace, p.mode)
+		case p.namespace == rootNamespace:
+			inRoot = cmp.Or(inRoot, p.mode)
+		}
+	}
+	return cmp.Or(own, inNamespace, inRoot, cluster.Permissive)
+}
+
+// gatewayView is an ambient east-west gateway.
+type gatewayView struct {
+	network, serviceAccount string
+	addr                    netip.AddrPort
+}
+
+// addGateways reads the Gateways that lead into a network: class
+// istio-east-west with one HBONE listener (istio
+// pilot/pkg/serviceregistry/ambient/networks.go).
+func (r *registry) addGateways(objects []runtime.Object) {
+	for _, u := range each[*unstructured.Unstructured](objects) {
+		class, _, _ := unstructured.NestedString(u.Object, "spec", "gatewayClassName") //nolint:errcheck // a malformed gateway leads nowhere
+		if class != "istio-east-west" || u.GetLabels()[networkLabel] == "" {
+			continue
+		}
+		var port uint16
+		for _, l := range nestedMaps(u.Object, "spec", "listeners") {
+			if n, ok := l["port"].(int64); ok && l["protocol"] == "HBONE" {
+				port = uint16(n)
+			}
+		}
+		for _, a := range nestedMaps(u.Object, "status", "addresses") {
+			text, _ := a["value"].(string)
+			if addr, err := netip.ParseAddr(text); err == nil && port != 0 {
+				r.gateways = append(r.gateways, gatewayView{
+					network:        u.GetLabels()[networkLabel],
+					serviceAccount: cmp.Or(u.GetAnnotations()["gateway.istio.io/service-account"], u.GetName()),
+					addr:           netip.AddrPortFrom(addr, port),
+				})
+			}
+		}
+	}
+}
+
+// addExposed collects what the sidecar east-west gateway may pass through:
+// the hosts of AUTO_PASSTHROUGH servers (samples/multicluster/expose-services.yaml).
+func (r *registry) addExposed(objects []runtime.Object) {
+	for _, u := range each[*unstructured.Unstructured](objects) {
+		selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector") //nolint:errcheck // a malformed gateway exposes nothing
+		if selector["istio"] != "eastwestgateway" {
+			continue
+		}
+		for _, s := range nestedMaps(u.Object, "spec", "servers") {
+			number, _, _ := unstructured.NestedInt64(s, "port", "number") //nolint:errcheck // as above
+			mode, _, _ := unstructured.NestedString(s, "tls", "mode")     //nolint:errcheck // as above
+			hosts, _, _ := unstructured.NestedStringSlice(s, "hosts")     //nolint:errcheck // as above
+			if number == cluster.PortPassthrough && mode == "AUTO_PASSTHROUGH" {
+				for _, h := range hosts {
+					_, host, scoped := strings.Cut(h, "/")
+					if !scoped {
+						host = h
+					}
+					r.exposed = append(r.exposed, host)
+				}
+			}
+		}
+	}
+}
+
+// exposes reports whether a Gateway lists the host, by name or wildcard.
+func (r *registry) exposes(host string) bool {
+	return slices.ContainsFunc(r.exposed, func(pattern string) bool {
+		if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
+			return strings.HasSuffix(host, suffix)
+		}
+		return host == pattern
+	})
+}
+
+// passthroughGateways are the addresses of the Services that lead into a
+// network on 15443.
+func (r *registry) passthroughGateways(network string) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, s := range r.services {
+		if s.network != network {
+			continue
+		}
+		for _, p := range s.ports {
+			if p.TargetPort.IntValue() == cluster.PortPassthrough || p.Port == cluster.PortPassthrough {
+				for _, a := range s.external {
+					out = append(out, netip.AddrPortFrom(a, uint16(p.Port)))
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return out
+}
+
+// entryView is a ServiceEntry.
+type entryView struct {
+	ports      map[uint16]string // names by number
+	endpoints  []entryEndpoint
+	identities []string
+}
+
+type entryEndpoint struct {
+	address string
+	ports   map[string]uint16
+}
+
+func (r *registry) addEntries(objects []runtime.Object) {
+	for _, u := range each[*unstructured.Unstructured](objects) {
+		v := &entryView{ports: map[uint16]string{}}
+		for _, p := range nestedMaps(u.Object, "spec", "ports") {
+			number, _ := p["number"].(int64)
+			v.ports[uint16(number)], _ = p["name"].(string)
+		}
+		for _, e := range nestedMaps(u.Object, "spec", "endpoints") {
+			end := entryEndpoint{ports: map[string]uint16{}}
+			end.address, _ = e["address"].(string)
+			ports, _, _ := unstructured.NestedMap(e, "ports") //nolint:errcheck // a malformed endpoint has no ports
+			for name, number := range ports {
+				if n, ok := number.(int64); ok {
+					end.ports[name] = uint16(n)
+				}
+			}
+			v.endpoints = append(v.endpoints, end)
+		}
+		v.identities, _, _ = unstructured.NestedStringSlice(u.Object, "spec", "subjectAltNames") //nolint:errcheck // none
+		hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hosts")                 //nolint:errcheck // as above
+		for _, h := range hosts {
+			r.entries[h] = v
+		}
+	}
+}
