@@ -4,21 +4,43 @@ package dataplane
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 )
 
-// inTrustDomains is Envoy's SAN matcher as istiod configures it: some URI SAN
-// begins with spiffe://TD/ of the mesh's trust domain or of an alias
-// (istio pilot/pkg/networking/plugin/authn/util.go). Nothing else of the SAN
-// matters, not even whether it is one of Istio's identities.
-func inTrustDomains(leaf *x509.Certificate, domains []string) error {
+// rules is a proxy's verifier: what it says of a client's chain.
+type rules func(verifier.Chain, verifier.Options) verifier.Verdict
+
+// judge asks the proxy's own verifier about a chain that crypto/tls has let
+// pass, with what it knows of the mesh.
+func judge(say rules, chain []*x509.Certificate, opts verifier.Options) error {
+	if len(opts.TrustDomains) == 0 {
+		return errors.New("no trust domain is configured, so nobody is admitted")
+	}
+	opts.Role = verifier.Client
+	if v := say(verifier.Chain{Certs: chain}, opts); !v.Accepts {
+		return fmt.Errorf("%s refuses the client: %s", v.Verifier, v.Reason)
+	}
+	return nil
+}
+
+// peerIdentity is the client as authorization sees it: the first URI SAN of
+// the form spiffe://TD/ns/NS/sa/SA (ztunnel src/identity/manager.rs), empty
+// where there is none.
+func peerIdentity(leaf *x509.Certificate) string {
 	for _, uri := range leaf.URIs {
 		san := uri.String()
-		if slices.ContainsFunc(domains, func(td string) bool { return strings.HasPrefix(san, "spiffe://"+td+"/") }) {
-			return nil
+		rest, ok := strings.CutPrefix(san, "spiffe://")
+		if !ok {
+			continue
+		}
+		seg := strings.Split(rest, "/")
+		if len(seg) == 5 && seg[0] != "" && seg[1] == "ns" && seg[2] != "" && seg[3] == "sa" && seg[4] != "" {
+			return san
 		}
 	}
-	return fmt.Errorf("no URI SAN in the trust domains %q", domains)
+	return ""
 }

@@ -6,11 +6,12 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"net"
 	"sync"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 )
 
 // profiles are the TLS configurations of one listener, built once per identity
@@ -40,17 +41,33 @@ func (p *profiles) get(id *cluster.Identity, alpn string, build func(*cluster.Id
 	return cfg
 }
 
-// serverTLS is what all mTLS listeners of a mesh have in common: the client
-// has to present a chain to one of the identity's roots, whose names go into
-// the CertificateRequest, and then satisfy judge. Chain faults are left to
-// crypto/tls, because only those get an alert of their own.
-func serverTLS(id *cluster.Identity, sendRoot bool, now func() time.Time, judge func([]*x509.Certificate) error) *tls.Config {
+// policy is how a listener judges clients.
+type policy struct {
+	say          rules
+	trustDomains func() []string
+	now          func() time.Time
+	sendRoot     bool
+}
+
+func (p policy) clock() time.Time {
+	if p.now == nil {
+		return time.Now()
+	}
+	return p.now()
+}
+
+// serverTLS is what all mTLS listeners of a mesh have in common: TLS 1.3, and
+// the client has to present a chain to one of the identity's roots, whose names
+// go into the CertificateRequest. crypto/tls judges first, because only its own
+// refusals get an alert of their own; the proxy's verifier judges what is left,
+// the trust domain above all.
+func serverTLS(id *cluster.Identity, p policy) *tls.Config {
 	roots := x509.NewCertPool()
 	for _, r := range id.Roots {
 		roots.AddCert(r)
 	}
 	cert := id.TLS()
-	if sendRoot {
+	if p.sendRoot {
 		if r := anchor(id); r != nil {
 			cert.Certificate = append(cert.Certificate, r.Raw)
 		}
@@ -60,14 +77,24 @@ func serverTLS(id *cluster.Identity, sendRoot bool, now func() time.Time, judge 
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 		ClientCAs:    roots,
 		MinVersion:   tls.VersionTLS13,
-		Time:         now,
+		Time:         p.clock,
 		// BoringSSL holds tickets back until it writes, ztunnel's never resume.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if len(s.PeerCertificates) == 0 {
-				return errors.New("no client certificate")
-			}
-			return judge(s.PeerCertificates)
+			return judge(p.say, s.PeerCertificates, verifier.Options{
+				Roots: id.Roots, At: p.clock(), TrustDomains: p.trustDomains(),
+			})
+		},
+	}
+}
+
+// byALPN is a configuration that chooses among the profiles of id by the
+// protocols that a client offers.
+func (p *profiles) byALPN(id *cluster.Identity, pick func(offered []string) string, build func(*cluster.Identity) *tls.Config) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return p.get(id, pick(hello.SupportedProtos), build), nil
 		},
 	}
 }
@@ -88,4 +115,17 @@ func anchor(id *cluster.Identity) *x509.Certificate {
 		}
 	}
 	return nil
+}
+
+// shake runs the handshake of secure over raw, within the deadline that is set
+// on raw already. A peer that is refused gets the time to read the alert.
+func shake(secure *tls.Conn, raw net.Conn) bool {
+	// The end of the listener closes raw, which ends the handshake too, so that
+	// a context would only cost another goroutine.
+	if err := secure.Handshake(); err != nil { //nolint:noctx // see above
+		drain(raw)
+		return false
+	}
+	forever(raw)
+	return true
 }

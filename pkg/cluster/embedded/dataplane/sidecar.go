@@ -5,13 +5,13 @@ package dataplane
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"os"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 )
 
 // Sidecar is the inbound listener of an Envoy beside a workload, for one port
@@ -97,20 +97,15 @@ func (s *Sidecar) terminate(ctx context.Context, c *replayed, alpn string) {
 		return
 	}
 	secure := tls.Server(c, s.profiles.get(id, alpn, s.config))
-	// The end of ctx closes c, and that ends the handshake without a goroutine more.
-	if secure.Handshake() != nil { //nolint:noctx // see above
-		drain(c.Conn)
+	if !shake(secure, c.Conn) {
 		return
 	}
-	forever(c)
 	s.App(ctx, secure)
 	_ = secure.Close()
 }
 
 func (s *Sidecar) config(id *cluster.Identity) *tls.Config {
-	cfg := serverTLS(id, s.SendRoot, s.Now, func(chain []*x509.Certificate) error {
-		return inTrustDomains(chain[0], s.TrustDomains())
-	})
+	cfg := serverTLS(id, policy{say: verifier.Envoy, trustDomains: s.TrustDomains, now: s.Now, sendRoot: s.SendRoot})
 	// meshConfig.meshMTLS.minProtocolVersion is TLSV1_2 by default.
 	cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS12, tls.VersionTLS13
 	cfg.CipherSuites = []uint16{
