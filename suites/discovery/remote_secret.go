@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/suites/seen"
+)
+
+// RemoteSecret checks the Secret by which one cluster's istiod reads the
+// other's services: there, labelled, working, and for the right cluster.
+var RemoteSecret = probe.Define(probe.Meta{
+	ID:      "discovery/remote-secret",
+	Title:   "istiod holds a working remote secret for the other cluster",
+	About:   "The Secret labelled istio/multiCluster=true with the other cluster's name as its key is there, its kubeconfig is one that istiod takes, and with it the right API server answers a list of services.",
+	Clause:  spec.IstioRemoteSecret,
+	Causes:  []probe.Cause{causeRemoteSecret, causeWrongCluster},
+	Applies: "directions between clusters",
+}, probe.Directions, observeRemoteSecret, judgeRemoteSecret)
+
+var (
+	causeRemoteSecret = probe.Cause{
+		Code: "remote-secret-missing-or-broken", Title: "istiod cannot read the other cluster's services: its remote secret is missing or does not work",
+		Try: []string{
+			"istioctl --context {{.To}} create-remote-secret --name {{.To}} | kubectl --context {{.From}} apply -f -",
+			"istioctl --context {{.From}} remote-clusters",
+		},
+	}
+	causeWrongCluster = probe.Cause{
+		Code: "remote-secret-wrong-cluster", Title: "the remote secret leads to another cluster than its name says",
+		Try: []string{"istioctl --context {{.To}} create-remote-secret --name {{.To}} | kubectl --context {{.From}} apply -f -"},
+	}
+)
+
+// remoteSecretSeen is the remote secret of one direction, without credentials.
+type remoteSecretSeen struct {
+	From     string   `json:"from"`
+	To       string   `json:"to"`
+	Secret   string   `json:"secret,omitempty"` // name of the Secret that holds the key
+	Labelled bool     `json:"labelled"`
+	Others   []string `json:"others,omitempty"` // keys of the other remote secrets
+	Problem  string   `json:"problem,omitempty"`
+	Reached  string   `json:"reached,omitempty"` // UID of kube-system behind the kubeconfig
+	Expected string   `json:"expected"`          // UID of kube-system of the other cluster, empty where unknown
+	Services int      `json:"services"`          // seen with it, bounded
+}
+
+const multiClusterLabel = "istio/multiCluster"
+
+func observeRemoteSecret(ctx context.Context, _ *probe.Env, p cluster.Pair) (remoteSecretSeen, error) {
+	o := remoteSecretSeen{From: p.A.Name(), To: p.B.Name()}
+	k, err := seen.Kube(p.A)
+	if err != nil {
+		return o, err
+	}
+	other, err := seen.Kube(p.B)
+	if err != nil {
+		return o, err
+	}
+	if o.Expected, err = clusterUID(ctx, other); err != nil {
+		return o, seen.APIError(err, "get", "namespaces")
+	}
+	secret, err := o.find(ctx, k)
+	if err != nil || secret == nil {
+		return o, err
+	}
+	o.try(ctx, secret.Data[o.To])
+	return o, nil
+}
+
+// find looks for the Secret, also without its label: that is the usual slip.
+func (o *remoteSecretSeen) find(ctx context.Context, k kubernetes.Interface) (*corev1.Secret, error) {
+	list, err := k.CoreV1().Secrets(seen.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: multiClusterLabel + "=true"})
+	if err != nil {
+		return nil, seen.APIError(err, "list", "secrets in "+seen.SystemNamespace)
+	}
+	for _, s := range list.Items {
+		if _, ok := s.Data[o.To]; ok {
+			o.Secret, o.Labelled = s.Name, true
+			return &s, nil
+		}
+		for key := range s.Data {
+			o.Others = append(o.Others, key)
+		}
+	}
+	s, err := seen.Secret(ctx, k, seen.SystemNamespace, "istio-remote-secret-"+o.To)
+	if s != nil {
+		o.Secret = s.Name
+	}
+	return s, err
+}
+
+// try uses the kubeconfig as istiod would. What goes wrong is kept without the
+// kubeconfig's content.
+func (o *remoteSecretSeen) try(ctx context.Context, kubeconfig []byte) {
+	config, problem := loadKubeconfig(kubeconfig)
+	if problem != "" {
+		o.Problem = problem
+		return
+	}
+	k, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		o.Problem = "the kubeconfig makes no client"
+		return
+	}
+	if o.Reached, err = clusterUID(ctx, k); err != nil {
+		o.Problem = err.Error()
+		return
+	}
+	services, err := k.CoreV1().Services("").List(ctx, metav1.ListOptions{Limit: 10})
+	if err != nil {
+		o.Problem = err.Error()
+		return
+	}
+	o.Services = len(services.Items)
+}
+
+// loadKubeconfig reads a kubeconfig as istiod does: what could run a program
+// or read a file of the reader's machine is refused (istio pkg/kube, 1.31).
+func loadKubeconfig(raw []byte) (*rest.Config, string) {
+	if len(raw) == 0 {
+		return nil, "the Secret has no key of the cluster's name"
+	}
+	c, err := clientcmd.Load(raw)
+	if err != nil {
+		return nil, "the value is no kubeconfig"
+	}
+	for _, u := range c.AuthInfos {
+		switch {
+		case u.Exec != nil:
+			return nil, "exec authentication, which istiod refuses"
+		case u.AuthProvider != nil:
+			return nil, "an auth provider, which istiod refuses"
+		case u.TokenFile != "" || u.ClientKey != "" || u.ClientCertificate != "":
+			return nil, "credentials in files, which istiod refuses"
+		}
+	}
+	config, err := clientcmd.NewDefaultClientConfig(*c, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, "the kubeconfig is incomplete"
+	}
+	config.QPS, config.Burst = -1, -1
+	return config, ""
+}
+
+// clusterUID identifies a cluster by the UID of its kube-system.
+func clusterUID(ctx context.Context, k kubernetes.Interface) (string, error) {
+	ns, err := k.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	return string(ns.UID), nil
+}
+
+func judgeRemoteSecret(o remoteSecretSeen) []probe.Finding {
+	label := "remote secret for " + o.To + " in " + o.From
+	want := "a Secret in istio-system, labelled istio/multiCluster=true, with the key " + o.To
+	fail := func(c probe.Cause, want, got string) []probe.Finding {
+		return []probe.Finding{probe.Failing(c, probe.WantGot(label, want, got).As(probe.KindObject))}
+	}
+	switch {
+	case o.Secret == "" && len(o.Others) > 0:
+		return fail(causeRemoteSecret, want, "only for "+strings.Join(o.Others, ", "))
+	case o.Secret == "":
+		return fail(causeRemoteSecret, want, "none")
+	case !o.Labelled:
+		return fail(causeRemoteSecret, want, o.Secret+" without the label, which istiod does not read")
+	case o.Problem != "":
+		return fail(causeRemoteSecret, "its kubeconfig works", o.Problem)
+	case o.Expected != "" && o.Reached != o.Expected:
+		return fail(causeWrongCluster, "cluster "+o.Expected, "cluster "+o.Reached)
+	}
+	return []probe.Finding{probe.Passing(probe.Text(label, fmt.Sprintf("%s reaches the API, %d services seen", o.Secret, o.Services)).As(probe.KindObject))}
+}
