@@ -35,6 +35,7 @@ type Conn struct {
 	session   *Session      // client
 	owner     bool          // closing it closes session (Nest)
 	ready     chan struct{} // closed when answered or failed
+	aborted   chan struct{} // server: closed with failure set
 
 	// Guarded by m.mu.
 	rcond, wcond sync.Cond
@@ -137,8 +138,7 @@ func (c *Conn) awaitData() error {
 		case c.recvEnd:
 			return io.EOF
 		case c.failure != nil:
-			if re, ok := errors.AsType[*ResetError](c.failure); ok && re.Remote &&
-				(re.Code == http2.ErrCodeNo || re.Code == http2.ErrCodeCancel) {
+			if isGraceful(c.failure) {
 				return io.EOF
 			}
 			return c.wrap(c.failure)

@@ -162,8 +162,16 @@ func TestTCPRefusedIsDial(t *testing.T) {
 func TestNest(t *testing.T) {
 	m := newMesh(t)
 	gateway := m.ca.Issue(t, "spiffe://cluster.local/ns/istio-system/sa/gateway")
-	inner := serve(t, &hbone.Server{TLS: m.serverTLS(), Handler: echoHandler})
-	outer := serve(t, &hbone.Server{TLS: m.ca.ServerTLS(gateway), Handler: func(ctx context.Context, _ *hbone.Request) hbone.Answer {
+	inner := serve(t, &hbone.Server{TLS: m.serverTLS(), Handler: func(_ context.Context, r *hbone.Request) hbone.Answer {
+		if r.Authority == "denied:80" {
+			return hbone.Answer{Status: http.StatusUnauthorized}
+		}
+		return hbone.Answer{Serve: echo}
+	}})
+	outer := serve(t, &hbone.Server{TLS: m.ca.ServerTLS(gateway), Handler: func(ctx context.Context, r *hbone.Request) hbone.Answer {
+		if r.Authority == "reset:80" { // Istio's gateway does so for an unknown address
+			return hbone.Answer{Serve: func(_ context.Context, c *hbone.Conn) { c.Reset(http2.ErrCodeConnect) }}
+		}
 		up, err := new(net.Dialer).DialContext(ctx, "tcp", inner)
 		if err != nil {
 			return hbone.Answer{Status: 503}
@@ -192,6 +200,25 @@ func TestNest(t *testing.T) {
 		outerID := c.Outer().ConnectionState().PeerCertificates[0].URIs[0].String()
 		if innerID != serverID || outerID == serverID {
 			t.Errorf("inner identity %s, outer identity %s", innerID, outerID)
+		}
+	})
+	t.Run("inner-status", func(t *testing.T) {
+		_, err := hbone.Nest(t.Context(), dial(), m.clientTLS(), "denied:80", nil)
+		he, _ := errors.AsType[*hbone.Error](err)
+		if he == nil || he.Layer != hbone.LayerInner || he.Phase != hbone.PhaseConnect || he.Status != 401 {
+			t.Errorf("got %v, want status 401 of the inner CONNECT", err)
+		}
+	})
+	t.Run("outer-reset", func(t *testing.T) {
+		c, err := d.DialContext(t.Context(), outer, "reset:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = hbone.Nest(t.Context(), c, m.clientTLS(), authority, nil)
+		he, _ := errors.AsType[*hbone.Error](err)
+		re, _ := errors.AsType[*hbone.ResetError](err)
+		if he == nil || he.Layer != hbone.LayerInner || he.Phase != hbone.PhaseHandshake || re == nil || re.Code != http2.ErrCodeConnect {
+			t.Errorf("got %v, want CONNECT_ERROR of the outer tunnel in the inner handshake", err)
 		}
 	})
 	t.Run("inner-refused", func(t *testing.T) {
@@ -332,4 +359,27 @@ func TestShutdownDrains(t *testing.T) {
 		t.Errorf("shutdown: %v", err)
 	}
 	wg.Wait()
+}
+
+// TestServeConnOverATunnel terminates the inner layer in the process that
+// terminates the outer one.
+func TestServeConnOverATunnel(t *testing.T) {
+	m := newMesh(t)
+	inner := &hbone.Server{TLS: m.serverTLS(), Handler: echoHandler}
+	addr := serve(t, &hbone.Server{TLS: m.serverTLS(), Handler: func(context.Context, *hbone.Request) hbone.Answer {
+		return hbone.Answer{Serve: func(ctx context.Context, c *hbone.Conn) { _ = inner.ServeConn(ctx, c) }}
+	}})
+	d := m.dialer(t)
+	for range 3 {
+		outer, err := d.DialContext(t.Context(), addr, "10.0.0.1:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := d.Nest(t.Context(), outer, "10.0.0.1:80", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roundTrip(t, c, bytes.Repeat([]byte("inner"), 1<<20))
+		_ = c.Close()
+	}
 }

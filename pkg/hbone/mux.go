@@ -53,29 +53,30 @@ type mux struct {
 	settled   chan struct{} // closed with the peer's first SETTINGS
 	done      chan struct{} // closed with err set
 
-	mu       sync.Mutex
-	wake     sync.Cond // the writer waits here
-	out      []byte    // queued frames
-	spare    []byte
-	henc     *hpack.Encoder
-	hbuf     bytes.Buffer
-	streams  map[uint32]*Conn
-	freed    chan struct{} // closed and renewed when a stream ends or a limit moves
-	nextID   uint32        // client: next stream
-	lastID   uint32        // server: highest stream of the peer
-	sendWin  int64
-	recvWin  inflow
-	peer     Settings
-	peerRaw  []http2.Setting
-	acked    bool // the peer knows our SETTINGS
-	goAway   *GoAwayError
-	draining bool // server: GOAWAY sent, no new streams
-	err      error
-	closing  bool  // writer: write what is queued, then close
-	werr     error // why writing ended
-	pinged   bool
-	timer    *time.Timer
-	free     [][]byte
+	mu         sync.Mutex
+	wake       sync.Cond // the writer waits here
+	out        []byte    // queued frames
+	spare      []byte
+	henc       *hpack.Encoder
+	hbuf       bytes.Buffer
+	streams    map[uint32]*Conn
+	freed      chan struct{} // closed and renewed when a stream ends or a limit moves
+	nextID     uint32        // client: next stream
+	lastID     uint32        // server: highest stream of the peer
+	lastServed uint32        // server: highest one that was taken up, for GOAWAY
+	sendWin    int64
+	recvWin    inflow
+	peer       Settings
+	peerRaw    []http2.Setting
+	acked      bool // the peer knows our SETTINGS
+	goAway     *GoAwayError
+	draining   bool // server: GOAWAY sent, no new streams
+	err        error
+	closing    bool  // writer: write what is queued, then close
+	werr       error // why writing ended
+	pinged     bool
+	timer      *time.Timer
+	free       [][]byte
 }
 
 func newMux(conn net.Conn, under *corked, client bool, local Settings, keepAlive, stall time.Duration) *mux {
@@ -216,7 +217,7 @@ func (m *mux) failLocked(err error) {
 		return
 	}
 	if pe, ok := errors.AsType[*ProtocolError](err); ok && m.werr == nil {
-		_ = m.fr.WriteGoAway(m.lastID, pe.Code, []byte(clip(pe.Reason)))
+		_ = m.fr.WriteGoAway(m.lastServed, pe.Code, []byte(clip(pe.Reason)))
 	}
 	m.err = err
 	m.closing = true
@@ -239,7 +240,7 @@ func (m *mux) close() {
 	m.mu.Lock()
 	if m.err == nil {
 		if m.werr == nil {
-			_ = m.fr.WriteGoAway(m.lastID, http2.ErrCodeNo, nil)
+			_ = m.fr.WriteGoAway(m.lastServed, http2.ErrCodeNo, nil)
 		}
 		m.failLocked(fmt.Errorf("%w: %w", ErrConnClosed, net.ErrClosed))
 	}

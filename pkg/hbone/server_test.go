@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/meshprobe/meshprobe/pkg/hbone"
+	"github.com/meshprobe/meshprobe/pkg/hbone/hbonetest"
 )
 
 // rawClient is a client that may break the protocol.
@@ -217,4 +218,44 @@ func TestServerStopsWithItsContext(t *testing.T) {
 		t.Error("a tunnel cut by the server's end read as io.EOF")
 	}
 	_ = srv.Close()
+}
+
+// TestGivenUpTunnelEnds: an upstream that never ends by itself must not keep a
+// tunnel that its client has given up.
+func TestGivenUpTunnelEnds(t *testing.T) {
+	m := newMesh(t)
+	for name, end := range map[string]func(*hbone.Conn){
+		"reset": func(c *hbone.Conn) { c.Reset(http2.ErrCodeInternal) },
+		"close": func(c *hbone.Conn) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan string, 1)
+			upstream := hbonetest.Listen(t, func(ctx context.Context, c net.Conn) {
+				all, _ := io.ReadAll(c)
+				got <- string(all)
+				<-ctx.Done()
+			})
+			srv := &hbone.Server{TLS: m.serverTLS(), Handler: func(ctx context.Context, _ *hbone.Request) hbone.Answer {
+				up, err := new(net.Dialer).DialContext(ctx, "tcp", upstream)
+				if err != nil {
+					return hbone.Answer{}
+				}
+				return hbone.Answer{Upstream: up}
+			}}
+			c, err := m.dialer(t).DialContext(t.Context(), serve(t, srv), "10.0.0.1:80")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = c.Write([]byte("data"))
+			end(c)
+			if all := <-got; name == "close" && all != "data" {
+				t.Errorf("the upstream got %q", all)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := srv.Shutdown(ctx); err != nil {
+				t.Errorf("the tunnel outlived its client: %v", err)
+			}
+		})
+	}
 }

@@ -69,7 +69,7 @@ func (sc *serverConn) drain() {
 		return
 	}
 	m.draining = true
-	m.control(func() error { return m.fr.WriteGoAway(m.lastID, http2.ErrCodeNo, nil) })
+	m.control(func() error { return m.fr.WriteGoAway(m.lastServed, http2.ErrCodeNo, nil) })
 	sc.endIfDrained()
 }
 
@@ -107,10 +107,11 @@ func (m *mux) acceptStream(f *http2.MetaHeadersFrame) error {
 	if f.StreamID%2 == 0 {
 		return protocolError("even stream identifier from a client")
 	}
+	m.lastID = f.StreamID
 	if m.draining {
 		return nil // above the GOAWAY's last stream: the client knows
 	}
-	m.lastID = f.StreamID
+	m.lastServed = f.StreamID
 	if f.Truncated {
 		m.refuse(f.StreamID, http.StatusRequestHeaderFieldsTooLarge)
 		return m.err
@@ -122,6 +123,7 @@ func (m *mux) acceptStream(f *http2.MetaHeadersFrame) error {
 	c := m.newConn(f.StreamID, f.PseudoValue("authority"))
 	c.answered = true
 	close(c.ready)
+	c.aborted = make(chan struct{})
 	if f.StreamEnded() {
 		c.endRemote()
 	}

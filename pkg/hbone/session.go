@@ -134,7 +134,7 @@ func (s *Session) Open(ctx context.Context, authority string, header http.Header
 			c.localReset(http2.ErrCodeCancel)
 		}
 		c.closeLocked()
-		e := s.wrap(fmt.Errorf("%w: status %d", ErrRefused, c.status))
+		e := s.wrap(fmt.Errorf("%w: %q answered with status %d", ErrRefused, clip(authority), c.status))
 		e.Status, e.Header = c.status, c.header
 		return nil, e
 	}

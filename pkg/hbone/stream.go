@@ -58,6 +58,9 @@ func (c *Conn) abort(err error) {
 		return
 	}
 	c.failure = err
+	if c.aborted != nil {
+		close(c.aborted)
+	}
 	if !c.answered {
 		c.answered = true
 		close(c.ready)
