@@ -83,7 +83,7 @@ func (p *page) hanging(indent, key, value string, width int, style string) {
 				return
 			}
 			head := indent + key
-			if lines > 1 {
+			if lines > 1 || key == "" {
 				head = ""
 			}
 			p.line(p.paint(faint, head), strings.Repeat(" ", gutter-len(head)), p.paint(style, l))
@@ -102,7 +102,9 @@ func (p *page) evidence(facts []probe.Evidence) {
 			p.line("    ", label, ": ", clean(e.Got))
 			continue
 		}
-		p.line("    ", label)
+		for _, l := range wrap(label, p.width-4) {
+			p.line("    ", l)
+		}
 		if e.Want != "" {
 			p.hanging("      ", "want", e.Want, p.width-gutter, green)
 			p.hanging("      ", "got", e.Got, p.width-gutter, red)

@@ -17,6 +17,7 @@ const (
 	maxSubjects = 6   // of one problem, by name
 	maxFacts    = 6   // pieces of evidence of one problem
 	maxLines    = 12  // of one piece of evidence
+	maxHints    = 4   // different hints for one problem
 )
 
 // problemKey is what findings have in common that one block tells together:
@@ -33,8 +34,14 @@ type problem struct {
 	shown    probe.Finding // the first by plan and subject
 	n        int
 	subjects []string       // the first maxSubjects by name
+	hints    []hinted       // different ones, by the first subject that they are for
+	unhinted bool           // there are more than maxHints
 	ids      map[string]int // findings per probe
 }
+
+// hinted is what fixes a problem at some subjects: commands that name, say,
+// their namespace.
+type hinted struct{ subject, text string }
 
 func (s *textSink) problem(f *probe.Finding) {
 	key := problemKey{f.Status, f.ID, f.Cause.Code}
@@ -59,12 +66,51 @@ func (pr *problem) add(f *probe.Finding, order planOrder) {
 	if cmp.Or(order.compare(f.ID, pr.shown.ID), strings.Compare(f.Subject, pr.shown.Subject)) < 0 {
 		pr.shown = *f
 	}
+	pr.hint(f)
 	i, found := slices.BinarySearch(pr.subjects, f.Subject)
 	if found || i >= maxSubjects {
 		return
 	}
 	pr.subjects = slices.Insert(pr.subjects, i, f.Subject)
 	pr.subjects = pr.subjects[:min(len(pr.subjects), maxSubjects)]
+}
+
+func (pr *problem) hint(f *probe.Finding) {
+	if len(f.Hint) == 0 {
+		return
+	}
+	h := hinted{f.Subject, strings.Join(f.Hint, "\n")}
+	i := slices.IndexFunc(pr.hints, func(o hinted) bool { return o.text == h.text })
+	switch {
+	case i < 0:
+		pr.hints = append(pr.hints, h)
+	case h.subject < pr.hints[i].subject:
+		pr.hints[i] = h
+	default:
+		return
+	}
+	slices.SortFunc(pr.hints, func(a, b hinted) int {
+		return cmp.Or(strings.Compare(a.subject, b.subject), strings.Compare(a.text, b.text))
+	})
+	if len(pr.hints) > maxHints {
+		pr.hints, pr.unhinted = pr.hints[:maxHints], true
+	}
+}
+
+// try writes what fixes the problem, each line once.
+func (pr *problem) try(p *page) {
+	var lines []string
+	for _, h := range pr.hints {
+		for line := range strings.SplitSeq(h.text, "\n") {
+			if !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	p.command("try", strings.Join(lines, "\n"))
+	if pr.unhinted {
+		p.dim(strings.Repeat(" ", gutter) + "and alike elsewhere: -o json says it for each")
+	}
 }
 
 // severity orders blocks: what is wrong, what meshprobe could not see, what
@@ -118,7 +164,7 @@ func (s *textSink) findingBlock(p *page, pr *problem) {
 		for _, v := range f.Verdicts {
 			p.field("", verdictLine(v))
 		}
-		p.command("try", strings.Join(f.Hint, "\n"))
+		pr.try(p)
 	}
 	p.command("see", "meshprobe explain "+f.ID)
 	if pr.status == probe.Fail {

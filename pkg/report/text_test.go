@@ -104,6 +104,27 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
+// A hint names the namespace to restart: each one must be there, once.
+func TestHintsOfAllSubjects(t *testing.T) {
+	var events []probe.Event
+	for i := range 60 {
+		ns := fmt.Sprintf("ns%02d", i%6)
+		events = append(events, probe.FindingDone{Finding: probe.Finding{
+			Status: probe.Fail, ID: "a/b", Title: "t", Cause: probe.Cause{Code: "c"}, Subject: fmt.Sprintf("east/%s/w%02d", ns, i),
+			Evidence: []probe.Evidence{probe.Text("l", "x")}, Hint: []string{"first", "restart " + ns},
+		}})
+	}
+	events = append(events, probe.RunDone{Verdict: probe.Nonconformant, Counts: map[probe.Status]int{probe.Fail: 60}})
+	text := render(t, FormatText, Options{}, events)
+	for want, n := range map[string]int{
+		"try    first\n": 1, "restart ns00\n": 1, "restart ns03\n": 1, "restart ns04": 0, "and alike elsewhere": 1,
+	} {
+		if got := strings.Count(text, want); got != n {
+			t.Errorf("%q is there %d times, want %d, in:\n%s", want, got, n, text)
+		}
+	}
+}
+
 func TestConclusions(t *testing.T) {
 	clusters := []probe.ClusterFacts{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	edge := func(from, to string, st probe.Status) probe.Event {
