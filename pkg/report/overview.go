@@ -41,21 +41,23 @@ func (s *textSink) clusters() string {
 	return list(names)
 }
 
-// passes counts what holds beside what does not.
-func (s *textSink) passes(p *page) {
+// passes counts what holds beside what does not, if anything does.
+func (s *textSink) passes(p *page) bool {
 	suites := map[string]int{}
 	for _, c := range s.checks {
 		if c.pass > 0 {
 			suites[suiteOf(c.id)] += c.pass
 		}
 	}
-	if n, where := s.bySuite(suites); n > 0 {
+	n, where := s.bySuite(suites)
+	if n > 0 {
 		p.line(p.paint(green, mark(probe.Pass)), " ", plural(n, "check passes", "checks pass"), ": ", where)
 	}
+	return n > 0
 }
 
-// skips says what was left out, and why.
-func (s *textSink) skips(p *page, problems []*problem) {
+// skips says what was left out, and why, if anything was.
+func (s *textSink) skips(p *page, problems []*problem) bool {
 	n := 0
 	for _, pr := range problems {
 		if pr.status == probe.Skip {
@@ -63,9 +65,10 @@ func (s *textSink) skips(p *page, problems []*problem) {
 			n++
 		}
 	}
-	if n > 0 || s.failed() {
+	if n > 0 {
 		p.blank()
 	}
+	return n > 0
 }
 
 func (s *textSink) summary(p *page) {

@@ -200,6 +200,7 @@ func (s *textSink) brokenBlock(p *page, pr *problem) {
 		}
 		p.evidence(pr.shown.Evidence)
 	}
+	pr.try(p)
 }
 
 // probesOf lists the probes of a problem in plan order, with their findings.

@@ -155,10 +155,12 @@ func (s *textSink) render() []byte {
 	}
 	s.orphans(p, problems)
 	end := &page{width: p.width, color: p.color}
-	s.skips(end, problems)
+	skipped := s.skips(end, problems)
 	s.summary(end)
 	if s.failed() {
-		s.passes(p)
+		if s.passes(p) && !skipped {
+			p.blank()
+		}
 	} else {
 		s.table(p, screen-p.lines-end.lines)
 	}

@@ -125,6 +125,31 @@ func TestHintsOfAllSubjects(t *testing.T) {
 	}
 }
 
+// A set-up that died is a report too, with its hint.
+func TestSetUpDied(t *testing.T) {
+	text := render(t, FormatText, Options{Version: "0.1.0"}, []probe.Event{
+		probe.RunStarted{Provider: "live"},
+		probe.FindingDone{Finding: probe.Finding{
+			Status: probe.Broken, ID: "run/set-up", Title: "the clusters come up", Subject: "mesh",
+			Reason: "context east does not exist", Hint: []string{"kubectl config get-contexts"},
+		}},
+		probe.RunDone{Verdict: probe.Inconclusive, Counts: map[probe.Status]int{probe.Broken: 1}, Duration: time.Second},
+	})
+	want := `meshprobe 0.1.0   live
+
+? could not look: context east does not exist
+    at     run/set-up
+           mesh
+    try    kubectl config get-contexts
+
+? nobody knows yet: meshprobe could not look at 1 thing
+  inconclusive: 1 broken in 1.00s; exit 3
+`
+	if diff := cmp.Diff(want, text); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestConclusions(t *testing.T) {
 	clusters := []probe.ClusterFacts{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	edge := func(from, to string, st probe.Status) probe.Event {
