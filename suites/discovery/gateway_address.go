@@ -43,7 +43,7 @@ func judgeGatewayAddress(o network) []probe.Finding {
 		needed = append(needed, "15008")
 	}
 	if len(needed) == 0 {
-		return []probe.Finding{probe.Skipping("no edge leads into " + o.Cluster + " from another network")}
+		return []probe.Finding{probe.Skipping("no edge leads into the cluster from another network")}
 	}
 	evidence := probe.WantGot("east-west gateways of "+o.Cluster, "ports "+strings.Join(needed, " and ")+" at an external address, network "+o.Wanted, o.gateways()).As(probe.KindObject)
 	for _, port := range needed {

@@ -31,7 +31,7 @@ var causeWrongChain = probe.Cause{
 
 func judgeALPN(l seen.Listener) []probe.Finding {
 	if l.Workload.MTLS == cluster.Disable {
-		return []probe.Finding{probe.Skipping("mutual TLS is disabled for " + l.Workload.String())}
+		return []probe.Finding{probe.Skipping("mutual TLS is disabled for the workload")}
 	}
 	h := l.Good.Handshake
 	alpn := probe.Text("ALPN", fmt.Sprintf("offered %s, negotiated %q", strings.Join(h.Offered, ","), h.ALPN))

@@ -27,7 +27,7 @@ var ClientCertRequired = probe.DefineOn(probe.Meta{
 
 func judgeClientCertRequired(l seen.Listener) []probe.Finding {
 	if l.Workload.MTLS == cluster.Disable {
-		return []probe.Finding{probe.Skipping("mutual TLS is disabled for " + l.Workload.String())}
+		return []probe.Finding{probe.Skipping("mutual TLS is disabled for the workload")}
 	}
 	if l.Good.Outcome.OK() && !l.Good.Asked {
 		return []probe.Finding{probe.Failing(cause.NotAsked,

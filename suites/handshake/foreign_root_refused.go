@@ -33,7 +33,7 @@ var causeForeignAccepted = probe.Cause{
 
 func judgeForeignRootRefused(l seen.Listener) []probe.Finding {
 	if l.Workload.MTLS == cluster.Disable {
-		return []probe.Finding{probe.Skipping("mutual TLS is disabled for " + l.Workload.String())}
+		return []probe.Finding{probe.Skipping("mutual TLS is disabled for the workload")}
 	}
 	return []probe.Finding{verdict.Refusal("client under a foreign root", l.Foreign, l.Good.Handshake, []string{"unknown_ca"}, causeForeignAccepted)}
 }

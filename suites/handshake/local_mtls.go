@@ -36,7 +36,7 @@ var causeNotServing = probe.Cause{
 
 func judgeLocalMTLS(l seen.Listener) []probe.Finding {
 	if l.Workload.MTLS == cluster.Disable {
-		return []probe.Finding{probe.Skipping("mutual TLS is disabled for " + l.Workload.String())}
+		return []probe.Finding{probe.Skipping("mutual TLS is disabled for the workload")}
 	}
 	h := l.Good.Handshake
 	got := probe.WantGot("handshake from "+l.Source.String(), "accepted, proved by a read after it", h.Said()).As(probe.KindAlert)

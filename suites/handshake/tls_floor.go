@@ -28,7 +28,7 @@ var causeOldTLS = probe.Cause{
 
 func judgeTLSFloor(l seen.Listener) []probe.Finding {
 	if l.Workload.MTLS == cluster.Disable {
-		return []probe.Finding{probe.Skipping("mutual TLS is disabled for " + l.Workload.String())}
+		return []probe.Finding{probe.Skipping("mutual TLS is disabled for the workload")}
 	}
 	return []probe.Finding{verdict.Refusal("client with TLS 1.1 at most", l.OldTLS, l.Good.Handshake, []string{"protocol_version"}, causeOldTLS)}
 }
