@@ -44,6 +44,7 @@ func HTTPApp(name string) App {
 			until(c, appIdle)
 			limit.N = appHeaders
 		}
+		drain(c)
 	}
 }
 

@@ -89,6 +89,23 @@ func ending(c io.Reader) string {
 	}
 }
 
+// turnedAway is the ending of a connection that may be refused as soon as it
+// is accepted, which connect(2) can already see.
+func turnedAway(t testing.TB, addr string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return ending(&failedReader{err})
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return ending(c)
+}
+
+type failedReader struct{ err error }
+
+func (r *failedReader) Read([]byte) (int, error) { return 0, r.err }
+
 // echoed says whether the application sends sent back.
 func echoed(c io.ReadWriter, sent []byte) error {
 	if _, err := c.Write(sent); err != nil {

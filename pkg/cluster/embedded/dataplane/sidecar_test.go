@@ -118,10 +118,6 @@ func rawOutcome(c net.Conn, sent []byte) string {
 	return "app"
 }
 
-type failedReader struct{ err error }
-
-func (r *failedReader) Read([]byte) (int, error) { return 0, r.err }
-
 func TestSidecarServerSpeaksFirst(t *testing.T) {
 	greet := func(_ context.Context, c net.Conn) { _, _ = io.WriteString(c, "220 ready") }
 	for mode, want := range map[cluster.MTLSMode]string{
@@ -202,7 +198,7 @@ func TestSidecarConnectionLimit(t *testing.T) {
 	if err := echoed(first, []byte("in")); err != nil {
 		t.Fatal(err)
 	}
-	if got := ending(dial(t, addr)); got != "reset" {
+	if got := turnedAway(t, addr); got != "reset" {
 		t.Errorf("second connection: %s", got)
 	}
 	if err := echoed(first, []byte("still in")); err != nil {
