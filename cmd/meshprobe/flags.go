@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/report"
+)
+
+// clusterFlags say which clusters a command works on.
+type clusterFlags struct {
+	provider string
+	clusters int
+	file     string
+}
+
+func (f *clusterFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.provider, "provider", embedded.Name, "what opens the clusters: embedded")
+	fl.IntVar(&f.clusters, "clusters", 2, "number of clusters of the default topology")
+	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) in place of the default one")
+	cmd.MarkFlagsMutuallyExclusive("clusters", "topology")
+}
+
+func (f *clusterFlags) topology() (cluster.Topology, error) {
+	if f.file == "" {
+		t, err := cluster.Default(f.clusters)
+		if err != nil {
+			return t, fmt.Errorf("--clusters: %w", err)
+		}
+		return t, nil
+	}
+	file, err := os.Open(f.file)
+	if err != nil {
+		return cluster.Topology{}, &usageError{msg: "--topology: " + err.Error(), hint: "name a readable YAML file, or leave it out for the default topology"}
+	}
+	defer file.Close()
+	t, err := cluster.ParseTopology(file)
+	if err != nil {
+		return t, fmt.Errorf("--topology %s: %w", f.file, err)
+	}
+	return t, nil
+}
+
+func (f *clusterFlags) open() (cluster.Provider, error) {
+	if f.provider == embedded.Name {
+		return &embedded.Provider{}, nil
+	}
+	return nil, &usageError{
+		msg:  fmt.Sprintf("unknown provider %q", f.provider),
+		hint: cluster.DidYouMean(f.provider, []string{embedded.Name}),
+	}
+}
+
+// selectionFlags say which probes run, and how strictly.
+type selectionFlags struct {
+	profile string
+	run     string
+	skip    []string
+	strict  bool
+}
+
+func (f *selectionFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.profile, "profile", probe.Istio.Name, "promise to hold the mesh to: see meshprobe list profiles")
+	fl.StringVar(&f.run, "run", "", "run only the probes whose ID matches `REGEX`")
+	fl.StringArrayVar(&f.skip, "skip", nil, "skip the probe with this `ID`; repeatable")
+	fl.BoolVar(&f.strict, "strict", false, "count warnings as failures")
+}
+
+func (f *selectionFlags) plan(all []probe.Probe) (probe.Plan, error) {
+	profile, err := probe.ParseProfile(f.profile)
+	if err != nil {
+		return probe.Plan{}, fmt.Errorf("--profile: %w", err)
+	}
+	return probe.Select(all, probe.Selection{Profile: profile, Run: f.run, Skip: f.skip})
+}
+
+// outputFlags say where reports go.
+type outputFlags struct {
+	format  string
+	junit   string
+	json    string
+	noColor bool
+}
+
+func (f *outputFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVarP(&f.format, "output", "o", report.FormatText, "format on standard output: text, json or jsonl")
+	fl.StringVar(&f.junit, "junit", "", "also write JUnit XML to `FILE`")
+	fl.StringVar(&f.json, "json", "", "also write JSON to `FILE`")
+	fl.BoolVar(&f.noColor, "no-color", false, "no colours, also on a terminal")
+}
+
+// sinks opens every report before anything else happens: a path that cannot
+// be written is a usage error, not a surprise at the end.
+func (c *cli) sinks(f outputFlags) (probe.Sink, error) {
+	formats := []string{report.FormatText, report.FormatJSON, report.FormatJSONL}
+	if !slices.Contains(formats, f.format) {
+		return nil, &usageError{msg: fmt.Sprintf("-o: unknown format %q", f.format), hint: cluster.DidYouMean(f.format, formats)}
+	}
+	opts := report.Options{
+		Version: version(), Width: c.Width,
+		Color: c.OutTerminal && !f.noColor && c.Getenv("NO_COLOR") == "" && c.Getenv("TERM") != "dumb",
+	}
+	ordered, err := c.files(f, opts)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range []string{f.junit, f.json} {
+		if path != "" {
+			opts.Files = append(opts.Files, path)
+		}
+	}
+	main, err := report.New(f.format, c.Out, opts)
+	if err != nil {
+		return nil, errors.Join(err, closeAll(ordered))
+	}
+	direct := []probe.Sink{report.Progress(c.Err, c.ErrTerminal)}
+	if f.format == report.FormatJSONL {
+		direct = append(direct, main) // completion order is its point
+	} else {
+		ordered = append(ordered, main)
+	}
+	if len(ordered) > 0 {
+		direct = append(direct, report.Ordered(report.Tee(ordered...)))
+	}
+	return report.Tee(direct...), nil
+}
+
+// files opens the reports that go to files.
+func (c *cli) files(f outputFlags, opts report.Options) ([]probe.Sink, error) {
+	var sinks []probe.Sink
+	for _, file := range []struct{ flag, path, format string }{
+		{"--junit", f.junit, report.FormatJUnit},
+		{"--json", f.json, report.FormatJSON},
+	} {
+		if file.path == "" {
+			continue
+		}
+		s, err := report.File(file.path, file.format, opts)
+		if err != nil {
+			return nil, errors.Join(&usageError{msg: file.flag + ": " + err.Error(), hint: "name a file in a directory that exists and can be written"}, closeAll(sinks))
+		}
+		sinks = append(sinks, s)
+	}
+	return sinks, nil
+}
+
+// closeAll closes sinks that got no event: files that were begun vanish.
+func closeAll(sinks []probe.Sink) error {
+	var errs []error
+	for _, s := range sinks {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command meshprobe proves that workloads in different clusters of a service
+// mesh really trust each other.
+//
+// Standard output carries the report; everything else goes to standard error,
+// with a "meshprobe: error:" or "meshprobe: hint:" prefix, no capitalised
+// initials and no full stops, and a hint is a command that can be pasted.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	// The first signal ends the run in good order; after it the default is
+	// back, so that a second one ends the program at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], stdio{
+		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
+		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Width:       width(),
+	}))
+}
+
+// width is the terminal's, 0 where there is none.
+func width() int {
+	w, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return w
+}

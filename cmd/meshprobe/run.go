@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/suites"
+)
+
+// runFlags are the flags of the main job.
+type runFlags struct {
+	clusters  clusterFlags
+	root      rootFlags
+	selection selectionFlags
+	output    outputFlags
+
+	parallel      int
+	timeout, wait time.Duration
+	record        string
+}
+
+func (c *cli) runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Bring clusters up, federate them, probe, report, tear down",
+		Long: `run is the main job: it opens the clusters of a topology, federates them
+under one shared root with an intermediate per cluster, makes real sidecar
+mTLS, HBONE and double-HBONE handshakes between their workloads in both
+directions, judges what it saw, reports, and tears everything down.`,
+		Example: `  meshprobe run --junit report.xml
+  meshprobe run --clusters 3 --run '^(trust|handshake)/'
+  meshprobe run --topology mesh.yaml -o json --record record-dir`,
+		Args: exactArgs(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
+	}
+	f.clusters.add(cmd)
+	f.root.add(cmd)
+	f.selection.add(cmd)
+	f.output.add(cmd)
+	fl := cmd.Flags()
+	fl.IntVar(&f.parallel, "parallel", 8, "observations in flight")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "time for one observation")
+	fl.DurationVar(&f.wait, "wait", 0, "time that what is pending may take to converge; a Pending that outlasts it is a failure")
+	fl.StringVar(&f.record, "record", "", "write every observation to `DIR`, for meshprobe replay")
+	return cmd
+}
+
+func (c *cli) run(ctx context.Context, f runFlags) (err error) {
+	topology, err := f.clusters.topology()
+	if err != nil {
+		return err
+	}
+	provider, err := f.clusters.open()
+	if err != nil {
+		return err
+	}
+	federation, err := f.root.federation(topology)
+	if err != nil {
+		return err
+	}
+	plan, err := f.selection.plan(suites.All())
+	if err != nil {
+		return err
+	}
+	if f.parallel < 1 || f.timeout <= 0 || f.wait < 0 {
+		return &usageError{msg: "--parallel and --timeout must be positive, --wait not negative", hint: "leave them out for the defaults"}
+	}
+	sink, err := c.sinks(f.output)
+	if err != nil {
+		return err
+	}
+	runner := &probe.Runner{Sink: sink, Parallel: f.parallel, Timeout: f.timeout, Wait: f.wait, Strict: f.selection.strict}
+	if f.record != "" {
+		if runner.Recorder, err = probe.NewRecorder(f.record); err != nil {
+			return errors.Join(&usageError{msg: err.Error(), hint: "name a directory that does not exist yet, or an empty one"}, sink.Close())
+		}
+	}
+	var set *cluster.Set
+	summary, err := runner.Run(ctx, started(provider.Name(), topology), plan,
+		func(ctx context.Context, progress func(probe.Progress)) (*probe.Env, error) {
+			events := func(e cluster.Event) {
+				progress(probe.Progress{Time: e.Time, Cluster: e.Cluster, Step: e.Step, Detail: e.Detail})
+			}
+			var err error
+			if set, err = provider.Open(ctx, topology, events); err != nil {
+				return nil, err
+			}
+			if err := federation.apply(ctx, set, events); err != nil {
+				return nil, err
+			}
+			return probe.NewEnv(ctx, set, nil, nil)
+		})
+	return c.finish(ctx, summary, errors.Join(err, sink.Close(), closeSet(ctx, set)))
+}
+
+// started is the head of a run's report.
+func started(provider string, t cluster.Topology) probe.RunStarted {
+	s := probe.RunStarted{Version: version(), Provider: provider, Edges: t.Edges}
+	for _, c := range t.Clusters {
+		s.Clusters = append(s.Clusters, probe.ClusterFacts{Name: c.Name, Network: c.Network, TrustDomain: c.TrustDomain})
+	}
+	return s
+}
+
+// closeTimeout bounds the tearing down after an interrupt.
+const closeTimeout = 30 * time.Second
+
+func closeSet(ctx context.Context, set *cluster.Set) error {
+	if set == nil {
+		return nil
+	}
+	// What was opened is closed also after an interrupt.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return set.Close(ctx)
+}
+
+// finish sets the exit status of a run. A report that could not be written
+// must not look like success.
+func (c *cli) finish(ctx context.Context, s probe.Summary, err error) error {
+	c.status = s.ExitStatus()
+	if ctx.Err() != nil {
+		fmt.Fprintln(c.Err, "meshprobe: error: interrupted; the report holds what was found until then")
+	}
+	if err == nil {
+		return nil
+	}
+	fmt.Fprintln(c.Err, "meshprobe: error:", err)
+	if c.status == exitOK {
+		c.status = exitInconclusive
+	}
+	return nil
+}
