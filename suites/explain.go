@@ -24,6 +24,9 @@ func Explain(p probe.Probe) string {
 	if len(p.After) > 0 {
 		fmt.Fprintf(&b, "\nblocked where one of these fails\n  %s\n", strings.Join(p.After, "\n  "))
 	}
+	if len(p.AfterTo) > 0 {
+		fmt.Fprintf(&b, "\nblocked where one of these fails at the destination\n  %s\n", strings.Join(p.AfterTo, "\n  "))
+	}
 	b.WriteString("\ncauses\n")
 	for _, c := range p.Causes {
 		explainCause(&b, c)

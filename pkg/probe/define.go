@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
@@ -21,6 +22,10 @@ type Meta struct {
 	Clause spec.Clause // the sentence that asks for it; its level decides Fail, Warn or Note
 	Causes []Cause     // every cause that the judge may name
 	After  []string    // IDs of probes whose failure makes this one meaningless
+
+	// AfterTo is After for what matters at the end of an edge only: a failure in
+	// the cluster that a call leaves from does not block it.
+	AfterTo []string
 
 	// Applies names the subjects in the plural, for the Skip where there are
 	// none: "ambient edges".
@@ -40,6 +45,9 @@ func (m Meta) Suite() string {
 	suite, _, _ := strings.Cut(m.ID, "/")
 	return suite
 }
+
+// dependencies are After and AfterTo.
+func (m Meta) dependencies() []string { return slices.Concat(m.After, m.AfterTo) }
 
 // Probe is one check: its Meta, and closures made by Define or DefineOn. It is
 // a value; copy it freely. The zero Probe is invalid.

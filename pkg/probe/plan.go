@@ -109,7 +109,7 @@ func stages(probes []Probe) ([][]group, error) {
 // moved.
 func deepen(probes []Probe, home map[string]string, depth map[string]int) (moved bool) {
 	for _, p := range probes {
-		for _, id := range p.After {
+		for _, id := range p.dependencies() {
 			dep, ok := home[id]
 			if ok && dep != p.obs.name && depth[p.obs.name] <= depth[dep] {
 				depth[p.obs.name] = depth[dep] + 1
@@ -154,7 +154,7 @@ func inner(probes []Probe) ([]Probe, error) {
 	rest := slices.Clone(probes)
 	for len(rest) > 0 {
 		i := slices.IndexFunc(rest, func(p Probe) bool {
-			return !slices.ContainsFunc(rest, func(q Probe) bool { return slices.Contains(p.After, q.ID) })
+			return !slices.ContainsFunc(rest, func(q Probe) bool { return slices.Contains(p.dependencies(), q.ID) })
 		})
 		if i < 0 {
 			return nil, fmt.Errorf("probe: the After of %s and its neighbours go in a circle", rest[0].ID)

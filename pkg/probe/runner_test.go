@@ -128,6 +128,23 @@ func TestRunBlocksConsequencesOnTheSameSubjectOnly(t *testing.T) {
 	}
 }
 
+func TestAfterToBlocksCallsIntoTheSubjectOnly(t *testing.T) {
+	m := meta("b/call")
+	m.AfterTo = []string{"a/first"}
+	s, _ := run(t, probe.Runner{}, noSetup,
+		probe.Define(m, over("east/x → west/x", "west/x → east/x"), echo, failOn()),
+		probe.Define(meta("a/first"), over("east"), echo, failOn("east")),
+	)
+	want := []string{
+		"a/first [east] fail",
+		"b/call [east/x → west/x] pass",
+		"b/call [west/x → east/x] blocked by a/first east",
+	}
+	if diff := cmp.Diff(want, s.lines()); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
 func TestSharedObservationIsMadeOnce(t *testing.T) {
 	seen := 0
 	obs := probe.Observation[place, string]{Name: "shared", Over: over("east"), Observe: func(ctx context.Context, env *probe.Env, p place) (string, error) {

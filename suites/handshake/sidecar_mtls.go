@@ -24,9 +24,10 @@ var SidecarMTLS = probe.DefineOn(probe.Meta{
 		cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseIntermediateUnsent, verifier.CauseWrongIntermediate,
 			verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseTrustDomainSidecar, verifier.CauseSANShape)...),
 	After: []string{
-		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret", "discovery/network-label", "discovery/gateway-address",
-		"gateway/passthrough", "identity/current-ca", "identity/not-expired", "identity/spiffe-id",
+		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret",
+		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
 	},
+	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "gateway/passthrough"},
 	Applies: "sidecar edges",
 	Proves:  true,
 }, seen.SidecarEdges(), judgeSidecarMTLS)

@@ -24,9 +24,10 @@ var Double = probe.DefineOn(probe.Meta{
 			verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseTrustDomainSidecar,
 			verifier.CauseTrustDomainAmbient, verifier.CauseSANShape)...),
 	After: []string{
-		"trust/shared-root", "trust/one-trust-domain", "discovery/remote-secret", "discovery/network-label", "discovery/gateway-address",
-		"gateway/hbone", "identity/current-ca", "identity/not-expired", "identity/spiffe-id",
+		"trust/shared-root", "trust/one-trust-domain", "discovery/remote-secret",
+		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
 	},
+	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "gateway/hbone"},
 	Applies: "ambient edges",
 	Proves:  true,
 }, seen.AmbientEdges(), judgeDouble)
