@@ -72,6 +72,7 @@ func serverTLS(id *cluster.Identity, p policy) *tls.Config {
 			cert.Certificate = append(cert.Certificate, r.Raw)
 		}
 	}
+	known := new(verdicts)
 	return &tls.Config{
 		Certificates: []tls.Certificate{*cert},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
@@ -81,7 +82,7 @@ func serverTLS(id *cluster.Identity, p policy) *tls.Config {
 		// BoringSSL holds tickets back until it writes, ztunnel's never resume.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
-			return judge(p.say, s.PeerCertificates, verifier.Options{
+			return known.judge(p.say, s.PeerCertificates, verifier.Options{
 				Roots: id.Roots, At: p.clock(), TrustDomains: p.trustDomains(),
 			})
 		},
