@@ -218,7 +218,7 @@ func (r *run) deliver(f Finding, s Subject) {
 		if root == "" {
 			root = f.ID + " " + f.Subject
 		}
-		r.fresh = append(r.fresh, failure{id: f.ID, parts: s.Parts(), root: root})
+		r.fresh = append(r.fresh, failure{id: f.ID, text: f.Subject, parts: s.Parts(), root: root})
 	}
 	r.tally.count(f, s)
 	r.emit(FindingDone{Finding: f})

@@ -128,6 +128,21 @@ func TestRunBlocksConsequencesOnTheSameSubjectOnly(t *testing.T) {
 	}
 }
 
+func TestDirectionMatters(t *testing.T) {
+	s, _ := run(t, probe.Runner{}, noSetup,
+		probe.Define(meta("a/one-way"), over("east → west"), echo, failOn("east → west")),
+		probe.Define(meta("b/call", "a/one-way"), over("east/x → west/x", "west/x → east/x"), echo, failOn()),
+	)
+	want := []string{
+		"a/one-way [east → west] fail",
+		"b/call [east/x → west/x] blocked by a/one-way east → west",
+		"b/call [west/x → east/x] pass",
+	}
+	if diff := cmp.Diff(want, s.lines()); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
 func TestAfterToBlocksCallsIntoTheSubjectOnly(t *testing.T) {
 	m := meta("b/call")
 	m.AfterTo = []string{"a/first"}

@@ -105,11 +105,18 @@ func values[T any](s []T) iter.Seq[T] {
 	}
 }
 
-// covers says whether a finding on the parts of one subject also lies under
-// another subject: every part of it is a part of the other, or holds one.
-func covers(finding, other []string) bool {
-	for _, p := range finding {
-		if !under(p, other) {
+// arrow joins the two ends of a subject with a direction.
+const arrow = " → "
+
+// covers says whether a finding on one subject also lies under another: every
+// part of it is a part of the other, or holds one. Between two subjects with a
+// direction, beginning must match beginning and end, end.
+func covers(f failure, subject string, parts []string) bool {
+	if len(f.parts) == 2 && len(parts) == 2 && strings.Contains(f.text, arrow) && strings.Contains(subject, arrow) {
+		return under(f.parts[0], parts[:1]) && under(f.parts[1], parts[1:])
+	}
+	for _, p := range f.parts {
+		if !under(p, parts) {
 			return false
 		}
 	}

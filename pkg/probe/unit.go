@@ -144,20 +144,20 @@ func (e *panicError) Error() string { return e.finding.Reason }
 // is none: one of an earlier stage, or of the same group.
 func (r *run) blocker(p Probe, s Subject, local map[string]string) string {
 	parts := s.Parts()
-	if root := r.failed(p.After, parts, local); root != "" {
+	if root := r.failed(p.After, s.String(), parts, local); root != "" {
 		return root
 	}
-	return r.failed(p.AfterTo, parts[max(len(parts)-1, 0):], local)
+	return r.failed(p.AfterTo, s.String(), parts[max(len(parts)-1, 0):], local)
 }
 
 // failed names the first failure of one of ids on the parts of a subject.
-func (r *run) failed(ids, parts []string, local map[string]string) string {
+func (r *run) failed(ids []string, subject string, parts []string, local map[string]string) string {
 	for _, id := range ids {
 		if root := local[id]; root != "" {
 			return root
 		}
 		for _, f := range r.failures[id] {
-			if covers(f.parts, parts) {
+			if covers(f, subject, parts) {
 				return f.root
 			}
 		}
