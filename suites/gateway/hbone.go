@@ -10,7 +10,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
-	"github.com/meshprobe/meshprobe/suites/verdict"
 )
 
 // HBONE checks that the ambient east-west gateway speaks HBONE on 15008 with
@@ -20,7 +19,7 @@ var HBONE = probe.DefineOn(probe.Meta{
 	Title:   "the ambient gateway terminates the outer HBONE on 15008",
 	About:   "From another cluster: mutual TLS 1.3 with ALPN h2 at the address that istiod hands out, under a mesh identity, with a client certificate asked for. What the gateway thinks of the client's certificate is judged per edge.",
 	Clause:  spec.HBONEDoubleOuter,
-	Causes:  append(verdict.WayCauses(), causeNotHBONE, cause.Terminated, cause.NotAsked),
+	Causes:  []probe.Cause{cause.Unreachable, causeNotHBONE, cause.Terminated, cause.NotAsked},
 	After:   []string{"discovery/remote-secret", "discovery/network-label", "discovery/gateway-address"},
 	Applies: "clusters that an ambient edge of another network leads into",
 }, seen.HBONEGateways(), judgeHBONE)
@@ -33,7 +32,7 @@ var causeNotHBONE = probe.Cause{
 }
 
 func judgeHBONE(g seen.Gateway) []probe.Finding {
-	if f, blocked := verdict.Way(g.Edge); blocked {
+	if f, blocked := way(g); blocked {
 		return []probe.Finding{f}
 	}
 	h := g.Outer.Handshake

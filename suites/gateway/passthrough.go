@@ -10,7 +10,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
-	"github.com/meshprobe/meshprobe/suites/verdict"
 )
 
 // Passthrough checks that the 15443 gateway routes a known server name to its
@@ -20,13 +19,13 @@ var Passthrough = probe.DefineOn(probe.Meta{
 	Title:   "the 15443 gateway passes a known server name through to the workload",
 	About:   "From another cluster, with SNI outbound_.PORT_._.HOST of a service that the cluster has: TLS must end at the workload, not at the gateway (AUTO_PASSTHROUGH). Whether the workload accepts the client is judged per edge.",
 	Clause:  spec.IstioAutoPassthrough,
-	Causes:  append(verdict.WayCauses(), cause.NoSNIMatch, cause.Terminated),
+	Causes:  []probe.Cause{cause.Unreachable, cause.NoSNIMatch, cause.Terminated},
 	After:   []string{"discovery/remote-secret", "discovery/network-label", "discovery/gateway-address"},
 	Applies: "clusters that a sidecar edge of another network leads into",
 }, seen.Passthroughs(), judgePassthrough)
 
 func judgePassthrough(g seen.Gateway) []probe.Finding {
-	if f, blocked := verdict.Way(g.Edge); blocked {
+	if f, blocked := way(g); blocked {
 		return []probe.Finding{f}
 	}
 	h := g.Outer.Handshake

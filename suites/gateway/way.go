@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gateway
+
+import (
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/suites/seen"
+	"github.com/meshprobe/meshprobe/suites/verdict"
+)
+
+// way says what kept the caller from reaching the gateway. That a caller was
+// not sent there is no matter of the gateway: the edges and the discovery
+// suite say why.
+func way(g seen.Gateway) (probe.Finding, bool) {
+	if g.Endpoint == nil || !g.Endpoint.Gateway {
+		return probe.Skipping("istiod of the calling cluster does not send calls to the gateway"), true
+	}
+	return verdict.Way(g.Edge)
+}
