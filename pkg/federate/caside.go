@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federate
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
+)
+
+const (
+	caKeySecret = "meshprobe-ca-key" // the CA key, from before the CSR until cacerts has it
+	caSecret    = "cacerts"
+	caKeyKey    = "ca-key.pem"
+	caCertKey   = "ca-cert.pem"
+	rootCertKey = "root-cert.pem"
+	chainKey    = "cert-chain.pem"
+)
+
+// caSide is the side of one cluster on which its CA key lives. It speaks to
+// that cluster's API only, and no result of it holds the key.
+type caSide struct{ m *member }
+
+// request makes sure that the cluster has a CA key, and returns a CSR for it. The
+// key is stored before the CSR is made, so that whoever is interrupted goes on
+// with the same key.
+func (s caSide) request(ctx context.Context, p issuer.Profile) ([]byte, error) {
+	var key crypto.Signer
+	err := retry(ctx, func() error {
+		have, err := s.m.read(ctx, secrets, s.m.ns, caKeySecret)
+		if err != nil {
+			return err
+		}
+		if have != nil {
+			if key, err = issuer.ParseKey(secretData(have)[caKeyKey]); err == nil && p.Fits(key.Public()) {
+				return nil
+			}
+		}
+		if key, err = p.GenerateKey(); err != nil {
+			return err
+		}
+		text, err := issuer.EncodeKey(key)
+		if err != nil {
+			return err
+		}
+		next := newSecret(s.m.ns, caKeySecret, "Opaque", map[string][]byte{caKeyKey: text})
+		if have == nil {
+			_, err = s.m.in(secrets, s.m.ns).Create(ctx, next, metav1.CreateOptions{})
+			return err
+		}
+		next.SetResourceVersion(have.GetResourceVersion())
+		_, err = s.m.in(secrets, s.m.ns).Update(ctx, next, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.Request(key, s.m.name)
+}
+
+// install writes cacerts from the key that waits in the cluster and what was
+// signed for it.
+func (s caSide) install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate) error {
+	have, err := s.m.get(ctx, secrets, s.m.ns, caKeySecret)
+	if err != nil {
+		return err
+	}
+	keyPEM := secretData(have)[caKeyKey]
+	key, err := issuer.ParseKey(keyPEM)
+	if err != nil {
+		return fmt.Errorf("secret %s: %w", caKeySecret, err)
+	}
+	if !samePublic(chain[0].PublicKey, key.Public()) {
+		return fmt.Errorf("secret %s holds another key than the one that was signed; does another meshprobe federate this cluster?", caKeySecret)
+	}
+	was, err := s.m.get(ctx, secrets, s.m.ns, caSecret)
+	if err != nil {
+		return err
+	}
+	secretType := "Opaque"
+	if was != nil {
+		// The type of a Secret cannot change in place; only kubernetes.io/tls
+		// means another format to istiod.
+		if t, ok := was.Object["type"].(string); ok && t != "kubernetes.io/tls" {
+			secretType = t
+		}
+	}
+	return s.m.put(ctx, secrets, newSecret(s.m.ns, caSecret, secretType, map[string][]byte{
+		caCertKey:   issuer.EncodeCertificates(chain[0]),
+		caKeyKey:    keyPEM,
+		rootCertKey: issuer.EncodeCertificates(root),
+		chainKey:    append(issuer.EncodeCertificates(chain...), issuer.EncodeCertificates(root)...),
+	}))
+}
+
+// tidy removes the key's first place once cacerts has it.
+func (s caSide) tidy(ctx context.Context) error {
+	have, err := s.m.get(ctx, secrets, s.m.ns, caKeySecret)
+	if err != nil || have == nil {
+		return err
+	}
+	return s.m.remove(ctx, secrets, s.m.ns, caKeySecret)
+}
+
+func samePublic(a, b crypto.PublicKey) bool {
+	eq, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && eq.Equal(b)
+}
+
+// caState is what cacerts of a cluster says, without its key.
+type caState struct {
+	Intermediate *x509.Certificate // nil where there is none that can be read
+	Root         *x509.Certificate
+	Problem      string // why it is not in force under the root; "" where it is
+	present      bool
+	pendingKey   bool // a key waits in meshprobe-ca-key
+}
+
+func (c caState) ok() bool { return c.Problem == "" }
+
+// mark is the value of annotationCA for what was started with this CA.
+func (c caState) mark() string {
+	return issuer.SPKI(c.Intermediate)[:16] + "-" + c.Intermediate.SerialNumber.Text(16)
+}
+
+// inspect reads cacerts and judges it against the root.
+func (s caSide) inspect(ctx context.Context, root *x509.Certificate, now time.Time) (caState, error) {
+	var c caState
+	have, err := s.m.get(ctx, secrets, s.m.ns, caSecret)
+	if err != nil {
+		return c, err
+	}
+	pending, err := s.m.get(ctx, secrets, s.m.ns, caKeySecret)
+	if err != nil {
+		return c, err
+	}
+	c.pendingKey, c.present = pending != nil, have != nil
+	if have == nil {
+		c.Problem = "there is none"
+		return c, nil
+	}
+	data := secretData(have)
+	c.Intermediate, c.Root = firstCert(data[caCertKey]), firstCert(data[rootCertKey])
+	if err := s.judge(c, data, root, now); err != nil {
+		c.Problem = err.Error()
+	}
+	return c, nil
+}
+
+// judge says why cacerts is not what a federation under root would leave.
+func (s caSide) judge(c caState, data map[string][]byte, root *x509.Certificate, now time.Time) error {
+	switch {
+	case len(data["tls.crt"]) > 0:
+		return errors.New("it has the format of kubernetes.io/tls")
+	case c.Intermediate == nil || c.Root == nil || len(data[caKeyKey]) == 0 || len(data[chainKey]) == 0:
+		return errors.New("it is incomplete")
+	case root == nil:
+		return errors.New("there is no shared root yet")
+	case !bytes.Equal(data[rootCertKey], issuer.EncodeCertificates(root)):
+		return errors.New("its root is not the shared root")
+	case !c.Intermediate.IsCA || c.Intermediate.CheckSignatureFrom(root) != nil:
+		return errors.New("its certificate was not signed by the shared root")
+	case !bytes.Equal(data[chainKey], issuer.EncodeCertificates(c.Intermediate, root)):
+		return errors.New("its chain is not intermediate and root")
+	case len(c.Intermediate.Subject.Locality) != 1 || c.Intermediate.Subject.Locality[0] != s.m.name:
+		return errors.New("its certificate belongs to another cluster")
+	}
+	life := c.Intermediate.NotAfter.Sub(c.Intermediate.NotBefore)
+	if left := c.Intermediate.NotAfter.Sub(now); left < life/3 && c.Intermediate.NotAfter.Before(root.NotAfter) {
+		return errors.New("its certificate has less than a third of its life left")
+	}
+	key, err := issuer.ParseKey(data[caKeyKey])
+	if err != nil || !samePublic(c.Intermediate.PublicKey, key.Public()) {
+		return errors.New("its key does not match its certificate")
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
+)
+
+// Options say how clusters are federated. Only Issuer is required, and only by
+// [NewPlan], [Apply] and [Status].
+type Options struct {
+	// Issuer is where root and intermediates come from.
+	Issuer issuer.Issuer
+
+	// Namespace of the control planes; default istio-system.
+	Namespace string
+
+	// Parallel bounds the clusters worked at once; default 8.
+	Parallel int
+
+	// StepTimeout bounds each wait for a control plane or a rollout; default 5
+	// minutes.
+	StepTimeout time.Duration
+
+	// ServiceEntries adds a ServiceEntry SVC.NS.CLUSTER for each edge to
+	// another cluster's sidecar service, as Gloo Mesh does.
+	ServiceEntries bool
+
+	// NoVerify ends Apply before the handshakes, for callers that prove the
+	// same themselves.
+	NoVerify bool
+
+	// Handshake proves one edge; nil opens a real handshake from the source's
+	// side, for which the clusters must be a Resolver and Identities.
+	Handshake func(ctx context.Context, e cluster.Edge) error
+
+	// VerifyTimeout bounds how long a direction may take to converge; default
+	// 1 minute.
+	VerifyTimeout time.Duration
+
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+func (o Options) complete() Options {
+	o.Namespace = cmp.Or(o.Namespace, "istio-system")
+	o.Parallel = cmp.Or(o.Parallel, 8)
+	o.StepTimeout = cmp.Or(o.StepTimeout, 5*time.Minute)
+	o.VerifyTimeout = cmp.Or(o.VerifyTimeout, time.Minute)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// ErrNoKube says that a provider gives no access to the Kubernetes API.
+var ErrNoKube = errors.New("the provider gives no access to the Kubernetes API")
+
+// open looks a set of clusters up for federation.
+func open(set *cluster.Set, o Options) (*federation, error) {
+	f := &federation{set: set, opts: o.complete()}
+	if len(set.Clusters) < 2 {
+		return nil, &Error{Err: fmt.Errorf("%d clusters; trust across clusters needs at least 2", len(set.Clusters))}
+	}
+	for _, c := range set.Clusters {
+		k, ok := cluster.As[cluster.Kube](c)
+		if !ok {
+			return nil, &Error{Cluster: c.Name(), Err: ErrNoKube}
+		}
+		f.members = append(f.members, &member{f: f, cluster: c, name: c.Name(), ns: f.opts.Namespace, dyn: k.Dynamic(), api: k.APIServer()})
+	}
+	return f, nil
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package federate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	// annotationRestarted is what kubectl rollout restart sets.
+	annotationRestarted = "kubectl.kubernetes.io/restartedAt"
+	// annotationCA on a pod template names the CA that was in cacerts when the
+	// pods were restarted, so that they are restarted for it once.
+	annotationCA = "meshprobe.io/ca"
+)
+
+// ErrNoIstiod says that there is no control plane to restart.
+var ErrNoIstiod = errors.New("there is no Deployment with label app=istiod in the namespace of the control plane")
+
+func templateAnnotation(name string) []string {
+	return []string{"spec", "template", "metadata", "annotations", name}
+}
+
+func planRestart(pick class) func(context.Context, *member) ([]Change, error) {
+	return func(ctx context.Context, m *member) ([]Change, error) {
+		found, err := m.rollables(ctx, pick)
+		if err != nil {
+			return nil, err
+		}
+		var out []Change
+		for _, r := range found {
+			if m.ca.ok() && r.annotations[annotationCA] == m.ca.mark() {
+				continue
+			}
+			out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
+		}
+		return out, nil
+	}
+}
+
+// applyRestart restarts what was not restarted since the CA is the present
+// one, all at once, and waits until all of it runs. none is the error where
+// there is nothing of the class.
+func applyRestart(pick class, none error) func(context.Context, *member) error {
+	return func(ctx context.Context, m *member) error {
+		found, err := m.rollables(ctx, pick)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return none
+		}
+		mark, at := m.ca.mark(), m.f.opts.Now().Format(time.RFC3339)
+		for _, r := range found {
+			err := m.touch(ctx, r.kind, r.object,
+				edit{Path: templateAnnotation(annotationCA), Value: &mark},
+				edit{Path: templateAnnotation(annotationRestarted), Value: &at, follows: true})
+			if err != nil {
+				return fmt.Errorf("restart %s: %w", r, err)
+			}
+		}
+		return m.awaitRollouts(ctx, found)
+	}
+}
+
+// awaitRollouts waits until every one of them runs its present template.
+func (m *member) awaitRollouts(ctx context.Context, found []rollable) error {
+	for _, k := range []kind{deployments, daemonSets, statefulSets} {
+		var keys []objectKey
+		for _, r := range found {
+			if r.kind == k && !onDelete(r.object) {
+				keys = append(keys, keyOf(r.object))
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
+		err := await(ctx, m.in(k, ""), metav1.ListOptions{}, m.f.opts.StepTimeout, func(seen objects) ([]string, error) {
+			var missing []string
+			for _, key := range keys {
+				o, ok := seen[key]
+				if !ok {
+					continue // deleted meanwhile
+				}
+				if left := rolledOut(k, o); left != "" {
+					missing = append(missing, fmt.Sprintf("%s %s: %s", k, key, left))
+				}
+			}
+			return missing, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onDelete reports whether pods are replaced only when somebody deletes them.
+func onDelete(o *unstructured.Unstructured) bool {
+	t, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type") //nolint:errcheck // absent is RollingUpdate
+	return t == "OnDelete"
+}
