@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -56,6 +58,9 @@ func (c *controller) start(ctx context.Context) error {
 	c.subscribe()
 	var errs []error
 	for _, k := range c.existing() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		c.reconcile(ctx, k)
 		if r := c.rollouts[k]; r == nil || r.serving == nil {
 			errs = append(errs, fmt.Errorf("%s/%s did not become ready: %w", k.namespace, k.name, cmp.Or(r.failure(), ctx.Err(), errNotReady)))
@@ -115,6 +120,8 @@ func (c *controller) subscribe() {
 	on(daemonSetsGVR, specChanged)
 	on(namespacesGVR, func(e kubeapi.Event) bool { return e.Type == watch.Added })
 	on(servicesGVR, func(kubeapi.Event) bool { return true })
+	on(podsGVR, func(e kubeapi.Event) bool { return e.Type == watch.Deleted })
+	on(kubeGatewayGVR, func(kubeapi.Event) bool { return true })
 	on(secretsGVR, func(e kubeapi.Event) bool {
 		k, _ := keyOf(secretsGVR, e.Object)
 		return k.namespace == rootNamespace && (k.name == pluginName || k.name == selfSignedName)
@@ -189,6 +196,10 @@ func (c *controller) reconcile(ctx context.Context, k key) {
 		}
 	case servicesGVR:
 		err = c.writeSlice(k.namespace, k.name)
+	case podsGVR:
+		err = c.replace(ctx, k)
+	case kubeGatewayGVR:
+		err = c.labelGatewayService(k)
 	case secretsGVR:
 		// What the crash loop of an istiod waits for.
 		c.retryFailed(ctx)
@@ -217,6 +228,37 @@ func (c *controller) stop() {
 		}
 	}
 	clear(c.rollouts)
+}
+
+// labelGatewayService hands the labels of a Gateway on to its Service, as
+// istiod's gateway controller does.
+func (c *controller) labelGatewayService(k key) error {
+	o, err := c.in.store.Get(k.gvr, k.namespace, k.name)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	gateway, ok := o.(*unstructured.Unstructured)
+	if !ok || nestedString(gateway.Object, "spec", "gatewayClassName") != "istio-east-west" {
+		return nil
+	}
+	if o, err = c.in.store.Get(servicesGVR, k.namespace, k.name); err != nil {
+		return ignoreNotFound(err)
+	}
+	s, ok := o.(*corev1.Service)
+	if !ok || s.Labels[managedLabel] != managedValue {
+		return nil
+	}
+	want := maps.Clone(gateway.GetLabels())
+	if want == nil {
+		want = map[string]string{}
+	}
+	maps.Copy(want, s.Spec.Selector)
+	if maps.Equal(want, s.Labels) {
+		return nil
+	}
+	s.Labels = want
+	_, err = c.in.store.Update(servicesGVR, s)
+	return err
 }
 
 // writeSlice makes the endpoints of a service those of its ready pods.

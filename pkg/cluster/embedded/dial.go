@@ -41,7 +41,7 @@ func (in *instance) Dial(ctx context.Context, from cluster.Workload, addr string
 	if service != nil && !slices.Contains(service.external, ip) {
 		to, ok := in.pick(service.targets(uint16(port)))
 		if !ok {
-			return nil, vnet.Refused(netip.AddrPortFrom(ip, uint16(port)))
+			return nil, vnet.Refused(netip.AddrPortFrom(service.vip, uint16(port)))
 		}
 		return in.net.Dial(ctx, in.spec.Network, to)
 	}

@@ -201,3 +201,58 @@ func TestScaling(t *testing.T) {
 	}
 	scale(1, "connected")
 }
+
+// TestDeletedPodIsReplaced restarts a workload the way that Service Mesh Hub
+// bounces pods.
+func TestDeletedPodIsReplaced(t *testing.T) {
+	set := open(t, 2)
+	c := set.Clusters[0]
+	address := func() string {
+		ws, err := c.Workloads(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range ws {
+			if w.Namespace == "bookinfo" && w.Name == "ratings-v1" {
+				return w.Address.String()
+			}
+		}
+		return ""
+	}
+	before := address()
+	err := kube(t, c).CoreV1().Pods("bookinfo").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=ratings"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); address() == "" || address() == before; {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("the pod at %s is not replaced", before)
+		}
+	}
+	conn, err := c.Dial(t.Context(), cluster.Workload{}, "ratings.bookinfo:9080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+}
+
+// TestGatewayLabelsReachItsService is what istiod's gateway controller does.
+func TestGatewayLabelsReachItsService(t *testing.T) {
+	c := open(t, 2).Clusters[0]
+	nameNetwork(t, c)
+	for begin := time.Now(); ; {
+		s, err := kube(t, c).CoreV1().Services("istio-system").Get(t.Context(), "eastwest-ambient", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Labels["topology.istio.io/network"] == "east" {
+			if in := s.Status.LoadBalancer.Ingress; len(in) != 1 || in[0].IP != "192.0.2.2" {
+				t.Errorf("the address is lost: %v", in)
+			}
+			return
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("labels %v", s.Labels)
+		}
+	}
+}

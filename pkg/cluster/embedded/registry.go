@@ -11,7 +11,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -60,6 +59,7 @@ type registry struct {
 type serviceView struct {
 	namespace, name, host string
 	network               string // label of a gateway's Service
+	vip                   netip.Addr
 	external              []netip.Addr
 	ports                 []corev1.ServicePort
 	global                bool
@@ -174,6 +174,7 @@ func (r *registry) addService(s *corev1.Service) {
 		}
 	}
 	if vip, err := netip.ParseAddr(s.Spec.ClusterIP); err == nil {
+		v.vip = vip
 		r.byAddress[vip] = v
 	}
 	r.services[v.host] = v
@@ -239,16 +240,4 @@ func (s *serviceView) port(number uint16) (name string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// nestedMaps reads a list of maps out of an unstructured object.
-func nestedMaps(o map[string]any, path ...string) []map[string]any {
-	list, _, _ := unstructured.NestedSlice(o, path...) //nolint:errcheck // a malformed object says nothing
-	var out []map[string]any
-	for _, item := range list {
-		if m, ok := item.(map[string]any); ok {
-			out = append(out, m)
-		}
-	}
-	return out
 }

@@ -24,8 +24,8 @@ type peerPolicy struct {
 
 func (r *registry) addPolicies(objects []runtime.Object) {
 	for _, u := range each[*unstructured.Unstructured](objects) {
-		mode, _, _ := unstructured.NestedString(u.Object, "spec", "mtls", "mode")                   //nolint:errcheck // a malformed policy inherits
-		selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector", "matchLabels") //nolint:errcheck // as above
+		mode := nestedString(u.Object, "spec", "mtls", "mode")
+		selector := nestedStringMap(u.Object, "spec", "selector", "matchLabels")
 		p := peerPolicy{namespace: u.GetNamespace(), selector: selector}
 		switch m := cluster.MTLSMode(mode); m {
 		case cluster.Strict, cluster.Permissive, cluster.Disable:
@@ -67,7 +67,7 @@ type gatewayView struct {
 // pilot/pkg/serviceregistry/ambient/networks.go).
 func (r *registry) addGateways(objects []runtime.Object) {
 	for _, u := range each[*unstructured.Unstructured](objects) {
-		class, _, _ := unstructured.NestedString(u.Object, "spec", "gatewayClassName") //nolint:errcheck // a malformed gateway leads nowhere
+		class := nestedString(u.Object, "spec", "gatewayClassName")
 		if class != "istio-east-west" || u.GetLabels()[networkLabel] == "" {
 			continue
 		}
@@ -94,14 +94,14 @@ func (r *registry) addGateways(objects []runtime.Object) {
 // the hosts of AUTO_PASSTHROUGH servers (samples/multicluster/expose-services.yaml).
 func (r *registry) addExposed(objects []runtime.Object) {
 	for _, u := range each[*unstructured.Unstructured](objects) {
-		selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector") //nolint:errcheck // a malformed gateway exposes nothing
+		selector := nestedStringMap(u.Object, "spec", "selector")
 		if selector["istio"] != "eastwestgateway" {
 			continue
 		}
 		for _, s := range nestedMaps(u.Object, "spec", "servers") {
-			number, _, _ := unstructured.NestedInt64(s, "port", "number") //nolint:errcheck // as above
-			mode, _, _ := unstructured.NestedString(s, "tls", "mode")     //nolint:errcheck // as above
-			hosts, _, _ := unstructured.NestedStringSlice(s, "hosts")     //nolint:errcheck // as above
+			number := nestedInt(s, "port", "number")
+			mode := nestedString(s, "tls", "mode")
+			hosts := nestedStrings(s, "hosts")
 			if number == cluster.PortPassthrough && mode == "AUTO_PASSTHROUGH" {
 				for _, h := range hosts {
 					_, host, scoped := strings.Cut(h, "/")
@@ -167,16 +167,13 @@ func (r *registry) addEntries(objects []runtime.Object) {
 		for _, e := range nestedMaps(u.Object, "spec", "endpoints") {
 			end := entryEndpoint{ports: map[string]uint16{}}
 			end.address, _ = e["address"].(string)
-			ports, _, _ := unstructured.NestedMap(e, "ports") //nolint:errcheck // a malformed endpoint has no ports
-			for name, number := range ports {
-				if n, ok := number.(int64); ok {
-					end.ports[name] = uint16(n)
-				}
+			for name, number := range nestedInts(e, "ports") {
+				end.ports[name] = uint16(number)
 			}
 			v.endpoints = append(v.endpoints, end)
 		}
-		v.identities, _, _ = unstructured.NestedStringSlice(u.Object, "spec", "subjectAltNames") //nolint:errcheck // none
-		hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hosts")                 //nolint:errcheck // as above
+		v.identities = nestedStrings(u.Object, "spec", "subjectAltNames")
+		hosts := nestedStrings(u.Object, "spec", "hosts")
 		for _, h := range hosts {
 			r.entries[h] = v
 		}

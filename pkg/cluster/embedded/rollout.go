@@ -144,6 +144,28 @@ func (c *controller) roll(ctx context.Context, k key, r *rollout, t template) er
 	return nil
 }
 
+// replace brings up another pod in the place of one that somebody deleted.
+func (c *controller) replace(ctx context.Context, deleted key) error {
+	is := func(p pod) bool { return p.namespace == deleted.namespace && p.name == deleted.name }
+	for k, r := range c.rollouts {
+		switch {
+		case r.serving != nil && is(r.serving.pod):
+			old := r.serving
+			r.serving = nil
+			if err := c.writeSlices(old.pod, nil); err != nil {
+				return err
+			}
+			old.process.stop()
+		case r.failing != nil && is(r.failing.pod):
+			r.failing = nil
+		default:
+			continue
+		}
+		return c.reconcileRollout(ctx, k)
+	}
+	return nil
+}
+
 // end takes down what has no owner any more.
 func (c *controller) end(k key) error {
 	r := c.rollouts[k]
