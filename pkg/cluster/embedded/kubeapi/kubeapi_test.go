@@ -198,7 +198,10 @@ func TestErrorsAreThoseOfARealServer(t *testing.T) {
 			apierrors.IsNotFound, `namespaces "nowhere" not found`,
 		},
 		"name": {
-			func() error { _, err := secrets.Create(ctx, secret("No_Such", nil), metav1.CreateOptions{}); return err },
+			func() error {
+				_, err := secrets.Create(ctx, secret("No_Such", nil), metav1.CreateOptions{})
+				return err
+			},
 			apierrors.IsInvalid, "",
 		},
 		"immutable type": {
@@ -326,5 +329,22 @@ func TestSeedObjects(t *testing.T) {
 		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "none"}},
 	}}); !apierrors.IsNotFound(err) {
 		t.Errorf("a seed in a missing namespace: %v", err)
+	}
+}
+
+func BenchmarkGetOverTLS(b *testing.B) {
+	s, err := kubeapi.New(b.Context(), kubeapi.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	c, err := s.Clientset()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := c.CoreV1().ConfigMaps("default").Get(b.Context(), "kube-root-ca.crt", metav1.GetOptions{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

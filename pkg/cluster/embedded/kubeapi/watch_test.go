@@ -5,6 +5,8 @@ package kubeapi_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +153,15 @@ func TestInformers(t *testing.T) {
 	if _, err := c.CoreV1().Secrets("default").Create(ctx, secret("before", nil), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	var listed atomic.Bool
+	s.SetInterceptor(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if kubeapi.ParseRequest(r).Verb == "list" {
+				listed.Store(true)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
 	seen := make(chan string, 10)
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { seen <- "add " + o.(metav1.Object).GetName() },
@@ -180,6 +191,9 @@ func TestInformers(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, seen, "add before", "add se")
+	if listed.Load() {
+		t.Error("an informer fell back from WatchList to a list")
+	}
 	if err := unstructured.SetNestedField(se.(*unstructured.Unstructured).Object, "x", "spec", "resolution"); err != nil {
 		t.Fatal(err)
 	}
