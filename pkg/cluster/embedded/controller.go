@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,7 +36,8 @@ type key struct {
 
 // controller plays the deployment, daemon set and endpoint slice controllers,
 // the kubelet and istiod's namespace controller of one cluster. One goroutine
-// does it all, woken by what is written to the store, never by time.
+// does it all, woken by what is written to the store; by time only where a
+// process failed to start and is due to be tried again.
 type controller struct {
 	in   *instance
 	wake chan struct{} // of capacity 1
@@ -176,12 +178,43 @@ func (c *controller) run() {
 		for k, ok := c.next(); ok && c.in.ctx.Err() == nil; k, ok = c.next() {
 			c.reconcile(c.in.ctx, k)
 		}
+		due, stop := c.backOff()
 		select {
 		case <-c.in.ctx.Done():
+			stop()
 			return
 		case <-c.wake:
+		case <-due:
+			c.retryFailed(c.in.ctx)
+		}
+		stop()
+	}
+}
+
+// The kubelet's crash loop waits 10 s to 5 min, the agent less; nobody here
+// gains by such patience.
+const (
+	shortestBackOff = time.Second
+	longestBackOff  = 30 * time.Second
+)
+
+// backOff fires when the next failed process is to be tried again; never while
+// all run.
+func (c *controller) backOff() (due <-chan time.Time, stop func()) {
+	wait := time.Duration(0)
+	for _, r := range c.rollouts {
+		if r.failing != nil {
+			next := min(shortestBackOff<<min(r.failing.restarts, 5), longestBackOff)
+			if wait == 0 || next < wait {
+				wait = next
+			}
 		}
 	}
+	if wait == 0 {
+		return nil, func() {}
+	}
+	t := time.NewTimer(wait)
+	return t.C, func() { t.Stop() }
 }
 
 // reconcile makes the world follow one object.

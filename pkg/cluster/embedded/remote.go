@@ -134,7 +134,7 @@ func restConfig(kubeconfig []byte) (*rest.Config, error) {
 	}
 	config, err := clientcmd.NewDefaultClientConfig(*raw, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, errors.New("kubeconfig leads to no cluster")
 	}
 	config.QPS = -1
 	config.Timeout = readTimeout

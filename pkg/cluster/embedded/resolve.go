@@ -49,7 +49,7 @@ func (in *instance) registries(ctx context.Context, local *registry) []member {
 			known, err = r.registry(ctx, in.now())
 		}
 		if err != nil {
-			in.log.Warn("remote cluster failed to sync", "remote", s.cluster, "err", err)
+			in.log.Debug("remote cluster failed to sync", "remote", s.cluster, "err", err)
 			continue
 		}
 		out = append(out, member{s.cluster, known})

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,9 @@ type rollout struct {
 	serving *placed
 	failing *failed
 }
+
+// startTimeout bounds the start of a process, which asks the CA or the API.
+const startTimeout = 10 * time.Second
 
 // placed is a pod whose process is ready.
 type placed struct {
@@ -80,7 +84,7 @@ func (c *controller) reconcileRollout(ctx context.Context, k key) error {
 		c.rollouts[k] = r
 	}
 	if t.replicas == 0 {
-		err = c.scaleToZero(k, r)
+		err = c.scaleToZero(r)
 	} else {
 		err = c.roll(ctx, k, r, t)
 	}
@@ -114,7 +118,9 @@ func (c *controller) roll(ctx context.Context, k key, r *rollout, t template) er
 			}
 		}
 	}
-	started, err := c.in.launch(ctx, next.pod)
+	startCtx, cancel := context.WithTimeout(ctx, startTimeout)
+	started, err := c.in.launch(startCtx, next.pod)
+	cancel()
 	if err != nil {
 		next.err = err
 		r.failing = &next
@@ -173,10 +179,10 @@ func (c *controller) end(k key) error {
 		return nil
 	}
 	delete(c.rollouts, k)
-	return c.scaleToZero(k, r)
+	return c.scaleToZero(r)
 }
 
-func (c *controller) scaleToZero(_ key, r *rollout) error {
+func (c *controller) scaleToZero(r *rollout) error {
 	err := c.dropFailing(r)
 	if old := r.serving; old != nil {
 		r.serving = nil
