@@ -143,14 +143,11 @@ func (m *member) putRemoteSecrets(ctx context.Context, wanted map[string]*unstru
 		}
 		if have[o.name] == nil && len(kept) == 0 {
 			// The common case of many clusters: one request for each.
-			err = m.createNew(ctx, secrets, want, previousAbsent)
-			if apierrors.IsAlreadyExists(err) {
-				err = m.put(ctx, secrets, want)
+			if m.createNew(ctx, secrets, want, previousAbsent) == nil {
+				continue
 			}
-		} else {
-			err = m.put(ctx, secrets, want)
 		}
-		if err != nil {
+		if err := m.put(ctx, secrets, want); err != nil {
 			return fmt.Errorf("secret %s: %w", want.GetName(), err)
 		}
 	}
