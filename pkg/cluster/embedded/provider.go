@@ -45,6 +45,9 @@ func (p *Provider) Name() string { return Name }
 // Open brings the clusters of a topology up: not federated, each with a
 // self-signed CA of its own, no network named, no remote secret.
 func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.Events) (*cluster.Set, error) {
+	if n := len(t.Clusters); n > cluster.MaxClusters {
+		return nil, fmt.Errorf("embedded: %d clusters; at most %d fit", n, cluster.MaxClusters)
+	}
 	m := &mesh{
 		now: p.Now, log: p.Log,
 		net:     &vnet.Net{ConnectTimeout: p.ConnectTimeout},

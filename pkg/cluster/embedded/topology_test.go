@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
 )
 
 const mixed = `version: meshprobe/v1
@@ -92,5 +93,30 @@ func TestMixedNamespace(t *testing.T) {
 	}
 	if got := rootOf(t, set.Clusters[1], "shop").Subject.String(); got != "O=west.example" {
 		t.Errorf("the self-signed root is %s", got)
+	}
+}
+
+// TestOpenFails leaves nothing behind; TestMain looks for it.
+func TestOpenFails(t *testing.T) {
+	spec := func(name, namespace string) cluster.ClusterSpec {
+		return cluster.ClusterSpec{Name: name, Network: name, TrustDomain: "cluster.local", Namespaces: []cluster.NamespaceSpec{{Name: namespace, MTLS: cluster.Strict}}}
+	}
+	for name, tc := range map[string]struct {
+		clusters []cluster.ClusterSpec
+		want     string
+	}{
+		"impossible-namespace": {[]cluster.ClusterSpec{spec("east", "shop"), spec("west", "Not a name")}, "bring up west"},
+		"too-many":             {make([]cluster.ClusterSpec, 101), "at most 100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set, err := (&embedded.Provider{}).Open(t.Context(), cluster.Topology{Version: cluster.TopologyVersion, Clusters: tc.clusters}, nil)
+			if err == nil {
+				_ = set.Close(t.Context())
+				t.Fatal("it opens")
+			}
+			if !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("want %q in %v", tc.want, err)
+			}
+		})
 	}
 }
