@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package ca holds the probes of each cluster's certificate authority: what is
+// in Secret cacerts, and whether istiod signs with it.
 package ca
 
 import "github.com/meshprobe/meshprobe/pkg/probe"
 
-func Probes() []probe.Probe { return nil }
+// Probes lists the probes of the suite in report order.
+func Probes() []probe.Probe {
+	return []probe.Probe{
+		NotSelfSigned, CACertsComplete, KeyMatches, IsCA, SignedByRoot, ChainOrder,
+		LifetimeLeft, LifetimeNested, LifetimeEnough, IstiodServesCACerts,
+		SigningKeyUsage, SigningSPIFFEID, SigningNoPath,
+	}
+}

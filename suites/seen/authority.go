@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,34 +50,37 @@ type Authority struct {
 
 // CASecret is a CA Secret without its private key.
 type CASecret struct {
-	Created  time.Time `json:"created"`
-	Missing  []string  `json:"missing,omitempty"` // keys that are absent or empty
-	CACert   Certs     `json:"caCert"`
-	Chain    Certs     `json:"chain"` // cert-chain.pem
-	Root     Certs     `json:"root"`
-	KeySPKI  string    `json:"keySPKI,omitempty"`  // SHA-256 of the key's public half
-	KeyError string    `json:"keyError,omitempty"` // why the key cannot be read, never a part of it
+	Created   time.Time `json:"created"`
+	Generated bool      `json:"generated,omitempty"` // istiod made it for itself and says so (istio-generated)
+	Missing   []string  `json:"missing,omitempty"`   // keys that are absent or empty
+	CACert    Certs     `json:"caCert"`
+	Chain     Certs     `json:"chain"` // cert-chain.pem
+	Root      Certs     `json:"root"`
+	KeySPKI   string    `json:"keySPKI,omitempty"`  // SHA-256 of the key's public half
+	KeyError  string    `json:"keyError,omitempty"` // why the key cannot be read, never a part of it
 }
 
-// CAFiles are the keys of a plugged-in CA.
-func CAFiles() []string {
-	return []string{"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem"}
-}
+// caFiles names the keys of a CA Secret.
+type caFiles struct{ cert, key, root, chain string }
 
-// Signer is the certificate that the cluster's CA should sign with: that of
-// cacerts where there is one, else the self-signed one. Nil where neither is
-// readable.
-func (a Authority) Signer() *x509.Certificate {
-	for _, s := range []*CASecret{a.Plugin, a.SelfSigned} {
-		if s != nil {
-			return s.CACert.Leaf()
-		}
+// filesOf says which keys a CA Secret uses: Istio's, or those of a
+// kubernetes.io/tls Secret, whose tls.crt is both certificate and chain
+// (istio security/pkg/pki/ca/ca.go).
+func filesOf(data map[string][]byte) caFiles {
+	if len(data["ca-cert.pem"]) == 0 && len(data["tls.crt"]) > 0 {
+		return caFiles{cert: "tls.crt", key: "tls.key", root: "ca.crt", chain: "tls.crt"}
 	}
-	return nil
+	return caFiles{cert: "ca-cert.pem", key: "ca-key.pem", root: RootKey, chain: "cert-chain.pem"}
 }
 
-// ObserveAuthority looks at the CA of a cluster.
-func ObserveAuthority(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (Authority, error) {
+// Authorities observes the CA of each cluster.
+func Authorities() probe.Observation[probe.ClusterSubject, Authority] {
+	return probe.Observation[probe.ClusterSubject, Authority]{
+		Name: "authority", Over: probe.Clusters, Observe: observeAuthority,
+	}
+}
+
+func observeAuthority(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (Authority, error) {
 	a := Authority{At: env.Now(), Cluster: c.Name()}
 	k, err := Kube(c.Cluster)
 	if err != nil {
@@ -99,7 +103,8 @@ func ObserveAuthority(ctx context.Context, env *probe.Env, c probe.ClusterSubjec
 		return a, err
 	}
 	a.serving(ctx, c.Cluster)
-	return a, a.issued(ctx, c.Cluster)
+	a.issued(ctx, env, c.Cluster)
+	return a, nil
 }
 
 // serving records what istiod presents on its CA port, trusting nothing.
@@ -122,28 +127,20 @@ func (a *Authority) serving(ctx context.Context, c cluster.Cluster) {
 	a.Serving = FromX509(tc.ConnectionState().PeerCertificates)
 }
 
-// issued asks the CA for a certificate, as a workload would.
-func (a *Authority) issued(ctx context.Context, c cluster.Cluster) error {
+// issued asks the CA for a certificate, as a workload would. Where the provider
+// mints no identities, or nothing runs to ask for, there is none to judge.
+func (a *Authority) issued(ctx context.Context, env *probe.Env, c cluster.Cluster) {
 	ids, ok := cluster.As[cluster.Identities](c)
-	if !ok {
-		a.IssuedError = "the provider mints no identities"
-		return nil
+	i := slices.IndexFunc(env.Workloads, func(w cluster.Workload) bool { return w.Cluster == c.Name() })
+	if !ok || i < 0 {
+		return
 	}
-	ws, err := c.Workloads(ctx)
-	if err != nil {
-		return err
-	}
-	if len(ws) == 0 {
-		a.IssuedError = "no workload to ask for"
-		return nil
-	}
-	id, err := ids.Identity(ctx, ws[0].Namespace, ws[0].ServiceAccount)
+	id, err := ids.Identity(ctx, env.Workloads[i].Namespace, env.Workloads[i].ServiceAccount)
 	if err != nil {
 		a.IssuedError = err.Error()
-		return nil
+		return
 	}
 	a.Issued, a.IssuedRoots = FromX509(id.Certificates), FromX509(id.Roots)
-	return nil
 }
 
 func caSecret(ctx context.Context, k kubernetes.Interface, name string) (*CASecret, error) {
@@ -151,16 +148,18 @@ func caSecret(ctx context.Context, k kubernetes.Interface, name string) (*CASecr
 	if s == nil || err != nil {
 		return nil, err
 	}
+	files := filesOf(s.Data)
 	ca := &CASecret{
 		Created: s.CreationTimestamp.Time,
-		CACert:  FromPEM(s.Data["ca-cert.pem"]), Chain: FromPEM(s.Data["cert-chain.pem"]), Root: FromPEM(s.Data["root-cert.pem"]),
+		CACert:  FromPEM(s.Data[files.cert]), Chain: FromPEM(s.Data[files.chain]), Root: FromPEM(s.Data[files.root]),
 	}
-	for _, file := range CAFiles() {
-		if len(s.Data[file]) == 0 {
+	_, ca.Generated = s.Data["istio-generated"]
+	for _, file := range []string{files.cert, files.key, files.root, files.chain} {
+		if len(s.Data[file]) == 0 && !slices.Contains(ca.Missing, file) {
 			ca.Missing = append(ca.Missing, file)
 		}
 	}
-	ca.KeySPKI, ca.KeyError = keySPKI(s.Data["ca-key.pem"])
+	ca.KeySPKI, ca.KeyError = keySPKI(s.Data[files.key])
 	return ca, nil
 }
 
@@ -205,4 +204,22 @@ func istiodStarted(ctx context.Context, k kubernetes.Interface) (time.Time, erro
 		}
 	}
 	return youngest, nil
+}
+
+// CARoots is root-cert.pem of the CA that a cluster should sign with: that of
+// cacerts, else the self-signed one. Empty where there is neither.
+func CARoots(ctx context.Context, k kubernetes.Interface) (Certs, error) {
+	for _, name := range []string{PluginSecret, SelfSignedSecret} {
+		s, err := caSecret(ctx, k, name)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil && len(s.Root) > 0 {
+			return s.Root, nil
+		}
+		if s != nil {
+			return s.CACert, nil // older istiods write no root-cert.pem beside their own
+		}
+	}
+	return nil, nil
 }

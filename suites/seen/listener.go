@@ -26,6 +26,7 @@ type Listener struct {
 	At       time.Time        `json:"at"`
 	Workload cluster.Workload `json:"workload"`
 	Source   cluster.Workload `json:"source"` // where the clients run
+	Trust    []string         `json:"trust"`  // trust domain of the cluster, then aliases
 	Roots    Certs            `json:"roots"`  // what the workload should verify clients with
 
 	Good    Layer     `json:"good"`    // a client of the mesh: the positive control
@@ -76,6 +77,7 @@ func observeListener(
 	if !ok {
 		return l, fmt.Errorf("no cluster %s", w.Cluster)
 	}
+	l.Trust = TrustDomains(c)
 	var err error
 	if l.Roots, err = Bundle(ctx, c, w.Namespace); err != nil {
 		return l, err

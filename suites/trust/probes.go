@@ -8,5 +8,5 @@ import "github.com/meshprobe/meshprobe/pkg/probe"
 
 // Probes lists the probes of the suite in report order.
 func Probes() []probe.Probe {
-	return []probe.Probe{SharedRoot}
+	return []probe.Probe{RootConfigMap, SharedRoot, TrustDomain, TrustDomainAliases, OneTrustDomain}
 }

@@ -24,7 +24,7 @@ var SharedRoot = probe.Define(probe.Meta{
 	About:  "The trust anchors that each cluster hands to its workloads (istio-ca-root-cert) are compared by public key, never by name, and must have one self-signed root in common.",
 	Clause: spec.IstioSharedRoot,
 	Causes: cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseRootIntermediate),
-	After:  []string{"ca/istiod-serves-cacerts", "ca/not-self-signed", "trust/root-configmap"},
+	After:  []string{"ca/not-self-signed", "ca/signed-by-root", "ca/istiod-serves-cacerts", "trust/root-configmap"},
 
 	Applies: "pairs of clusters",
 }, probe.Pairs, observeRoots, judgeRoots)

@@ -13,12 +13,14 @@
 //
 // A string value "@FILE" in a patch stands for the content of that file of the
 // fixtures, so that a certificate that is wrong in one way is named, not
-// pasted.
+// pasted. "@FILE#N" is its Nth PEM block alone, counted from 0, and "@FILE#N-M"
+// the Nth to the Mth: "@pki/good.pem#1" is the good intermediate.
 package probetest
 
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -166,8 +168,7 @@ func include(v any, fsys fs.FS) (any, error) {
 	switch v := v.(type) {
 	case string:
 		if name, ok := strings.CutPrefix(v, "@"); ok {
-			raw, err := fs.ReadFile(fsys, name)
-			return string(raw), err
+			return included(name, fsys)
 		}
 	case []any:
 		for i := range v {
@@ -183,4 +184,32 @@ func include(v any, fsys fs.FS) (any, error) {
 		}
 	}
 	return v, errors.Join(errs...)
+}
+
+// included is the content of FILE, or some PEM blocks of it.
+func included(name string, fsys fs.FS) (string, error) {
+	name, part, cut := strings.Cut(name, "#")
+	raw, err := fs.ReadFile(fsys, name)
+	if err != nil || !cut {
+		return string(raw), err
+	}
+	first, last := 0, 0
+	if n, err := fmt.Sscanf(part, "%d-%d", &first, &last); n == 0 {
+		return "", fmt.Errorf("@%s#%s: %w", name, part, err)
+	} else if n == 1 {
+		last = first
+	}
+	var out bytes.Buffer
+	for i := 0; i <= last; i++ {
+		var block *pem.Block
+		if block, raw = pem.Decode(raw); block == nil {
+			return "", fmt.Errorf("@%s#%s: the file has %d PEM blocks", name, part, i)
+		}
+		if i >= first {
+			if err := pem.Encode(&out, block); err != nil {
+				return "", fmt.Errorf("@%s#%s: %w", name, part, err)
+			}
+		}
+	}
+	return out.String(), nil
 }

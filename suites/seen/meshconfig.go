@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package seen
+
+import (
+	"cmp"
+	"context"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/client-go/kubernetes"
+)
+
+// DefaultTrustDomain is Istio's where the mesh configuration names none.
+const DefaultTrustDomain = "cluster.local"
+
+// MeshConfig is the part of istiod's mesh configuration that matters to trust:
+// key mesh of ConfigMap istio.
+type MeshConfig struct {
+	Found              bool     `json:"found"`
+	Error              string   `json:"error,omitempty"` // why it cannot be read
+	TrustDomain        string   `json:"trustDomain"`
+	TrustDomainAliases []string `json:"trustDomainAliases,omitempty"`
+}
+
+// ReadMeshConfig reads the mesh configuration of a control plane.
+func ReadMeshConfig(ctx context.Context, k kubernetes.Interface) (MeshConfig, error) {
+	cm, err := ConfigMap(ctx, k, SystemNamespace, "istio")
+	if cm == nil || err != nil {
+		return MeshConfig{}, err
+	}
+	var mesh struct {
+		TrustDomain        string   `yaml:"trustDomain"`
+		TrustDomainAliases []string `yaml:"trustDomainAliases"`
+	}
+	if err := yaml.Unmarshal([]byte(cm.Data["mesh"]), &mesh); err != nil {
+		return MeshConfig{Found: true, Error: err.Error()}, nil
+	}
+	return MeshConfig{
+		Found: true, TrustDomain: cmp.Or(mesh.TrustDomain, DefaultTrustDomain), TrustDomainAliases: mesh.TrustDomainAliases,
+	}, nil
+}
+
+// Trust is the trust domain, then its aliases.
+func (m MeshConfig) Trust() []string { return append([]string{m.TrustDomain}, m.TrustDomainAliases...) }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trust
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/suites/seen"
+)
+
+// TrustDomain checks that the trust domain that was asked for, the one that is
+// configured and the one that certificates carry are one.
+var TrustDomain = probe.Define(probe.Meta{
+	ID:      "trust/trust-domain",
+	Title:   "the trust domain is the one asked for, in configuration and certificates",
+	About:   "meshConfig.trustDomain (ConfigMap istio of istio-system) is the trust domain that the topology gives the cluster, and a certificate issued just now carries it. istiod reads it at start only.",
+	Clause:  spec.IstioIdentityPath,
+	Causes:  []probe.Cause{causeMeshConfig, causeOtherTrustDomain, causeNotApplied},
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
+	Applies: "clusters",
+}, probe.Clusters, observeTrustDomain, judgeTrustDomain)
+
+var (
+	causeMeshConfig = probe.Cause{
+		Code: "mesh-config-unreadable", Title: "the mesh configuration is not valid YAML: istiod goes on with what it had, or with defaults",
+		Try: []string{"kubectl --context {{.Cluster}} -n istio-system get configmap istio -o jsonpath='{.data.mesh}'"},
+	}
+	causeOtherTrustDomain = probe.Cause{
+		Code: "trust-domain-differs", Title: "the cluster is configured with another trust domain than it is meant to have",
+		Try: []string{
+			"set meshConfig.trustDomain in {{.Cluster}}, or name the trust domain that it has in the topology file",
+			"kubectl --context {{.Cluster}} -n istio-system get configmap istio -o jsonpath='{.data.mesh}'",
+		},
+	}
+	causeNotApplied = probe.Cause{
+		Code: "trust-domain-not-applied", Title: "istiod still issues certificates with the trust domain that it had before",
+		Try: []string{"kubectl --context {{.Cluster}} -n istio-system rollout restart deployment/istiod    # then the workloads"},
+	}
+)
+
+// trustDomainSeen is a cluster's trust domain from three sides.
+type trustDomainSeen struct {
+	At      time.Time       `json:"at"`
+	Cluster string          `json:"cluster"`
+	Want    string          `json:"want"` // of the topology
+	Config  seen.MeshConfig `json:"config"`
+	Issued  []string        `json:"issued"` // URI SANs of a certificate issued just now
+}
+
+func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (trustDomainSeen, error) {
+	o := trustDomainSeen{At: env.Now(), Cluster: c.Name(), Want: c.TrustDomain()}
+	k, err := seen.Kube(c.Cluster)
+	if err != nil {
+		return o, err
+	}
+	if o.Config, err = seen.ReadMeshConfig(ctx, k); err != nil {
+		return o, err
+	}
+	i := slices.IndexFunc(env.Workloads, func(w cluster.Workload) bool { return w.Cluster == c.Name() && w.DataPlane != cluster.NoMesh })
+	if i < 0 {
+		return o, nil
+	}
+	id, err := seen.Identity(ctx, c.Cluster, env.Workloads[i])
+	if err != nil {
+		return o, err
+	}
+	if len(id.Certificates) > 0 {
+		for _, u := range id.Certificates[0].URIs {
+			o.Issued = append(o.Issued, u.String())
+		}
+	}
+	return o, nil
+}
+
+func judgeTrustDomain(o trustDomainSeen) []probe.Finding {
+	config := probe.WantGot("meshConfig.trustDomain of "+o.Cluster, o.Want, o.Config.TrustDomain).As(probe.KindObject)
+	switch {
+	case !o.Config.Found:
+		return []probe.Finding{probe.Skipping("there is no ConfigMap istio in istio-system")}
+	case o.Config.Error != "":
+		return []probe.Finding{probe.Failing(causeMeshConfig,
+			probe.WantGot("key mesh of ConfigMap istio in "+o.Cluster, "YAML", o.Config.Error).As(probe.KindObject))}
+	case o.Config.TrustDomain != o.Want:
+		return []probe.Finding{probe.Failing(causeOtherTrustDomain, config)}
+	}
+	for _, id := range o.Issued {
+		if rest, ok := strings.CutPrefix(id, "spiffe://"); !ok || !strings.HasPrefix(rest, o.Want+"/") {
+			return []probe.Finding{probe.Failing(causeNotApplied,
+				probe.WantGot("identity that istiod of "+o.Cluster+" issues", "spiffe://"+o.Want+"/…", id), config)}
+		}
+	}
+	return []probe.Finding{probe.Passing(config, probe.Text("identity issued", o.Issued...))}
+}
