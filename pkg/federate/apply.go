@@ -44,7 +44,7 @@ func (f *federation) run(ctx context.Context, s step) error {
 		done()
 		return nil
 	}
-	return each(ctx, f.members, f.opts.Parallel, func(m *member) error {
+	return each(f.members, f.opts.Parallel, func(m *member) error {
 		done := f.events.begin(s.word, m.name, s.title)
 		if err := s.apply(ctx, m); err != nil {
 			return wrap(s.word, m.name, err)

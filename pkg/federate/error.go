@@ -3,7 +3,6 @@
 package federate
 
 import (
-	"context"
 	"errors"
 	"sync"
 )
@@ -59,17 +58,12 @@ func wrap(step, clusterName string, err error) error {
 
 // each runs f for every member, at most parallel at a time, and returns their
 // errors together: one cluster that fails does not stop the others.
-func each[T any](ctx context.Context, items []T, parallel int, f func(T) error) error {
+func each[T any](items []T, parallel int, f func(T) error) error {
 	slots := make(chan struct{}, max(parallel, 1))
 	errs := make([]error, len(items))
 	var wg sync.WaitGroup
 	for i, item := range items {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			errs[i] = ctx.Err()
-			continue
-		}
+		slots <- struct{}{} // after an interrupt f ends at once, with an error of its own
 		wg.Go(func() {
 			defer func() { <-slots }()
 			errs[i] = f(item)

@@ -43,7 +43,7 @@ func (h *handshaker) try(ctx context.Context, e cluster.Edge) error {
 	resolver, canResolve := cluster.As[cluster.Resolver](c)
 	identities, canMint := cluster.As[cluster.Identities](c)
 	if !canResolve || !canMint {
-		return errors.New("the provider can neither resolve endpoints nor mint identities, so nothing can be proved by it")
+		return ErrCannotProve
 	}
 	from, err := h.find(ctx, e.From, func(w cluster.Workload) bool { return w.ServiceAccount == e.From.Name })
 	if err != nil {

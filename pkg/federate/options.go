@@ -63,6 +63,9 @@ func (o Options) complete() Options {
 // ErrNoKube says that a provider gives no access to the Kubernetes API.
 var ErrNoKube = errors.New("the provider gives no access to the Kubernetes API")
 
+// ErrNoIssuer says that Options.Issuer is missing.
+var ErrNoIssuer = errors.New("there is no issuer")
+
 // open looks a set of clusters up for federation.
 func open(set *cluster.Set, o Options) (*federation, error) {
 	f := &federation{set: set, opts: o.complete()}

@@ -57,6 +57,9 @@ func NewPlan(ctx context.Context, set *cluster.Set, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{set: set, opts: f.opts}
+	if f.opts.Issuer == nil {
+		return nil, wrap(StepRoot, "", ErrNoIssuer)
+	}
 	if f.root, err = f.opts.Issuer.Current(ctx); err != nil {
 		return nil, wrap(StepRoot, "", err)
 	}
@@ -82,7 +85,7 @@ func (f *federation) planStep(ctx context.Context, s step) ([]Change, error) {
 	for i := range index {
 		index[i] = i
 	}
-	err := each(ctx, index, f.opts.Parallel, func(i int) error {
+	err := each(index, f.opts.Parallel, func(i int) error {
 		var err error
 		found[i], err = s.plan(ctx, f.members[i])
 		return wrap(s.word, f.members[i].name, err)

@@ -32,7 +32,7 @@ const (
 // applyRemoteSecrets takes one token of each cluster's reader and gives it to
 // all the others.
 func (f *federation) applyRemoteSecrets(ctx context.Context) error {
-	err := each(ctx, f.members, f.opts.Parallel, func(m *member) error {
+	err := each(f.members, f.opts.Parallel, func(m *member) error {
 		return wrap(StepRemoteSecret, m.name, m.takeToken(ctx))
 	})
 	if err != nil {
@@ -42,7 +42,7 @@ func (f *federation) applyRemoteSecrets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, f.members, f.opts.Parallel, func(m *member) error {
+	return each(f.members, f.opts.Parallel, func(m *member) error {
 		done := f.events.begin(StepRemoteSecret, m.name, "remote secrets")
 		if err := m.putRemoteSecrets(ctx, wanted); err != nil {
 			return wrap(StepRemoteSecret, m.name, err)

@@ -88,6 +88,9 @@ func (m *member) awaitRollouts(ctx context.Context, found []rollable) error {
 				if !ok {
 					continue // deleted meanwhile
 				}
+				if stuck(o) {
+					return nil, fmt.Errorf("%s %s exceeded its progress deadline", k, key)
+				}
 				if left := rolledOut(k, o); left != "" {
 					missing = append(missing, fmt.Sprintf("%s %s: %s", k, key, left))
 				}

@@ -28,6 +28,9 @@ func Status(ctx context.Context, set *cluster.Set, o Options) ([]ClusterStatus, 
 	if err != nil {
 		return nil, err
 	}
+	if f.opts.Issuer == nil {
+		return nil, wrap(StepRoot, "", ErrNoIssuer)
+	}
 	if f.root, err = f.opts.Issuer.Current(ctx); err != nil {
 		return nil, wrap(StepRoot, "", err)
 	}

@@ -4,11 +4,16 @@ package federate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
+
+// ErrCannotProve says that a provider gives no means of opening a handshake as
+// a workload would.
+var ErrCannotProve = errors.New("the provider can neither resolve endpoints nor mint identities")
 
 // Verify opens one real handshake per direction and data plane: the first edge
 // of the topology for each. A direction has Options.VerifyTimeout to converge.
@@ -34,7 +39,7 @@ func (f *federation) verify(ctx context.Context) error {
 	}
 	edges := f.directions()
 	done := f.events.begin(StepVerify, "", fmt.Sprintf("%d handshakes", len(edges)))
-	err := each(ctx, edges, f.opts.Parallel, func(e cluster.Edge) error {
+	err := each(edges, f.opts.Parallel, func(e cluster.Edge) error {
 		if err := f.converge(ctx, func(ctx context.Context) error { return try(ctx, e) }); err != nil {
 			return &Error{Step: StepVerify, Err: fmt.Errorf("%s (%s): %w", e, e.DataPlane, err)}
 		}
@@ -72,8 +77,8 @@ func (f *federation) converge(ctx context.Context, try func(context.Context) err
 	defer cancel()
 	for wait := 25 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := try(within)
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, ErrCannotProve) {
+			return err
 		}
 		if pause(within, wait) != nil {
 			return err

@@ -89,8 +89,8 @@ func awaitOnce(ctx context.Context, res dynamic.ResourceInterface, opts metav1.L
 		return ok, err
 	}
 	opts.ResourceVersion = list.GetResourceVersion()
-	w, err := res.Watch(ctx, opts)
-	if err != nil {
+	var w watch.Interface
+	if err := retry(ctx, func() (err error) { w, err = res.Watch(ctx, opts); return err }); err != nil {
 		return false, err
 	}
 	defer w.Stop()

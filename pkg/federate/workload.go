@@ -119,6 +119,18 @@ func rolledOut(k kind, o *unstructured.Unstructured) string {
 	}
 }
 
+// stuck reports whether a Deployment gave up on its present template.
+func stuck(o *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions") //nolint:errcheck // none
+	for _, c := range conditions {
+		if c, ok := c.(map[string]any); ok && c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded" {
+			seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration") //nolint:errcheck // absent is 0
+			return seen >= o.GetGeneration()
+		}
+	}
+	return false
+}
+
 func replicas(o *unstructured.Unstructured) int64 {
 	if v, ok, err := unstructured.NestedInt64(o.Object, "spec", "replicas"); ok && err == nil {
 		return v

@@ -49,7 +49,10 @@ func NewProvided(certPEM, keyPEM []byte, o Options) (*Builtin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, root.check("the provided root", b.opts.Now())
+	if err := root.check(b.String(), b.opts.Now()); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Current is the root in the store, nil where there is none.
