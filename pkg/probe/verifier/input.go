@@ -43,7 +43,7 @@ func (in input) signedBy(child, issuer *x509.Certificate) error {
 	pair := [2]*x509.Certificate{child, issuer}
 	err, done := in.known.sigs[pair]
 	if !done {
-		err = signedBy(child, issuer)
+		err = signaturesSeen.check(child, issuer, signedBy)
 		in.known.sigs[pair] = err
 	}
 	return err
