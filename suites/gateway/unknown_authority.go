@@ -42,6 +42,6 @@ func judgeUnknownAuthority(g seen.Gateway) []probe.Finding {
 	case u.Status == 200, u.Reset != "":
 		return []probe.Finding{probe.Passing(probe.WantGot("CONNECT "+u.Authority, want, "nothing behind it: "+g.Tunneled.Error+u.Reset))}
 	default:
-		return []probe.Finding{probe.Breaking("no answer to the CONNECT: "+u.Error, probe.Text("status", fmt.Sprint(u.Status)))}
+		return []probe.Finding{probe.Breaking("no answer to the CONNECT", probe.Text("status", fmt.Sprint(u.Status)), probe.Text("error", u.Error))}
 	}
 }

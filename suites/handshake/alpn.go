@@ -35,6 +35,9 @@ func judgeALPN(l seen.Listener) []probe.Finding {
 	}
 	h := l.Good.Handshake
 	alpn := probe.Text("ALPN", fmt.Sprintf("offered %s, negotiated %q", strings.Join(h.Offered, ","), h.ALPN))
+	if len(h.Chain) == 0 {
+		return []probe.Finding{probe.Breaking("no chain was seen", probe.Text("handshake", h.Said()))}
+	}
 	if !h.Spiffe() {
 		return []probe.Finding{probe.Failing(causeWrongChain,
 			probe.WantGot("identity at "+h.Address, "a SPIFFE ID", strings.Join(h.URIs(), " + ")+" (none)"), alpn,

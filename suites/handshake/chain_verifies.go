@@ -18,7 +18,7 @@ var ChainVerifies = probe.DefineOn(probe.Meta{
 	Title:   "the chain that the destination sends verifies against the caller's roots",
 	About:   "The certificates on the wire, in their order and with nothing added, are verified against istio-ca-root-cert of the caller's cluster, as Envoy, ztunnel, Go and OpenSSL would.",
 	Clause:  spec.X509PathValidation,
-	Causes:  verdict.ChainCauses(),
+	Causes:  verdict.ChainCauses(cluster.Sidecar),
 	After:   []string{"handshake/sidecar-mtls", "trust/shared-root", "identity/current-ca", "identity/not-expired"},
 	Applies: "sidecar edges",
 }, seen.SidecarEdges(), judgeChainVerifies)
@@ -26,7 +26,7 @@ var ChainVerifies = probe.DefineOn(probe.Meta{
 func judgeChainVerifies(e seen.Edge) []probe.Finding {
 	h := e.Outer.Handshake
 	if len(h.Chain) == 0 {
-		return []probe.Finding{probe.Breaking("no chain was seen: " + h.Said())}
+		return []probe.Finding{probe.Breaking("no chain was seen", probe.Text("handshake", h.Said()))}
 	}
 	return []probe.Finding{verdict.Chain(verdict.Question{
 		Label: "chain that " + e.Edge.To.Cluster + " presents", Chain: h.Chain, Roots: e.ClientRoots, At: e.At,

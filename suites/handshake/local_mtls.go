@@ -6,8 +6,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
-	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
-	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 	"github.com/meshprobe/meshprobe/suites/verdict"
 )
@@ -15,13 +13,11 @@ import (
 // LocalMTLS is the positive control of the rejections: a sidecar accepts a
 // client of its own cluster.
 var LocalMTLS = probe.DefineOn(probe.Meta{
-	ID:     "handshake/local-mtls",
-	Title:  "a sidecar accepts a client of its own cluster",
-	About:  "A client with an SVID of the same cluster opens mutual TLS to the workload's port. Whatever this shows is not a matter of federation; the rejections below rest on it.",
-	Clause: spec.IstioMutualTLS,
-	Causes: append([]probe.Cause{causeNotServing, verdict.StaleServer},
-		cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseLeafExpired, verifier.CauseIntermediateExpired,
-			verifier.CauseSANShape, verifier.CauseTrustDomainSidecar)...),
+	ID:      "handshake/local-mtls",
+	Title:   "a sidecar accepts a client of its own cluster",
+	About:   "A client with an SVID of the same cluster opens mutual TLS to the workload's port. Whatever this shows is not a matter of federation; the rejections below rest on it.",
+	Clause:  spec.IstioMutualTLS,
+	Causes:  append([]probe.Cause{causeNotServing}, verdict.ClientCauses(cluster.Sidecar)...),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "identity/current-ca", "identity/not-expired"},
 	Applies: "sidecar workloads",
 }, seen.SidecarListeners(), judgeLocalMTLS)
@@ -44,20 +40,11 @@ func judgeLocalMTLS(l seen.Listener) []probe.Finding {
 	case seen.Accepted, seen.NotRefused:
 		return []probe.Finding{probe.Passing(got)}
 	case seen.Refused:
-		return []probe.Finding{refusedLocally(l, got)}
+		return []probe.Finding{verdict.RefusedBy(verdict.Question{
+			Label: "chain that " + l.Source.String() + " presents", Chain: l.Good.Client, Roots: l.Roots, At: l.At,
+			TrustDomains: l.Trust, By: cluster.Sidecar,
+		}, got)}
 	default:
 		return []probe.Finding{probe.Failing(causeNotServing, got)}
 	}
-}
-
-func refusedLocally(l seen.Listener, got probe.Evidence) probe.Finding {
-	f := verdict.Chain(verdict.Question{
-		Label: "chain that " + l.Source.String() + " presents", Chain: l.Good.Client, Roots: l.Roots, At: l.At,
-		Role: verifier.Client, By: l.Workload.DataPlane,
-	})
-	if f.Status == probe.Pass {
-		return probe.Failing(verdict.StaleServer, got, f.Evidence[0])
-	}
-	f.Evidence = append([]probe.Evidence{got}, f.Evidence...)
-	return f
 }

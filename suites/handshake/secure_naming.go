@@ -28,7 +28,7 @@ var SecureNaming = probe.DefineOn(probe.Meta{
 func judgeSecureNaming(e seen.Edge) []probe.Finding {
 	h := e.Outer.Handshake
 	if e.Endpoint == nil || len(h.Chain) == 0 {
-		return []probe.Finding{probe.Breaking("no identity was seen: " + h.Said())}
+		return []probe.Finding{probe.Breaking("no identity was seen", probe.Text("handshake", h.Said()))}
 	}
 	want, got := e.Endpoint.Identities, h.URIs()
 	evidence := probe.WantGot("identity of "+e.Edge.To.String(), strings.Join(want, " or "), strings.Join(got, " + "))

@@ -6,7 +6,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
-	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 	"github.com/meshprobe/meshprobe/suites/verdict"
@@ -20,9 +19,8 @@ var SidecarMTLS = probe.DefineOn(probe.Meta{
 	Title:  "the destination accepts the caller's certificate over sidecar mTLS",
 	About:  "A client with the caller's own SVID dials what istiod resolves the destination to, with the SNI and ALPN of a sidecar, and waits for proof of acceptance.",
 	Clause: spec.IstioMutualTLS,
-	Causes: append(append(verdict.WayCauses(), cause.NoSNIMatch, cause.Terminated, cause.ClosedAfter, verdict.StaleServer),
-		cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseIntermediateUnsent, verifier.CauseWrongIntermediate,
-			verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseTrustDomainSidecar, verifier.CauseSANShape)...),
+	Causes: append(append(verdict.WayCauses(), cause.NoSNIMatch, cause.Terminated, cause.ClosedAfter),
+		verdict.ClientCauses(cluster.Sidecar)...),
 	After: []string{
 		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret",
 		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",

@@ -3,6 +3,8 @@
 package hbone
 
 import (
+	"slices"
+
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
@@ -19,10 +21,9 @@ var Double = probe.DefineOn(probe.Meta{
 	Title:  "both layers of double HBONE accept the caller and open a tunnel",
 	About:  "As a ztunnel does for a service of another network: mutual TLS and CONNECT to the east-west gateway's 15008, then mutual TLS and CONNECT to the workload inside that tunnel. A 200 of the outer CONNECT proves nothing until the inner handshake succeeds.",
 	Clause: spec.HBONEDoubleInner,
-	Causes: append(append(verdict.WayCauses(), causeLayer, cause.AmbientFlag, causeDenied, verdict.StaleServer),
-		cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseIntermediateUnsent, verifier.CauseWrongIntermediate,
-			verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseTrustDomainSidecar,
-			verifier.CauseTrustDomainAmbient, verifier.CauseSANShape)...),
+	Causes: slices.DeleteFunc(append(append(verdict.WayCauses(), causeLayer, cause.AmbientFlag, causeDenied),
+		verdict.ClientCauses(cluster.Sidecar, cluster.Ambient)...),
+		func(c probe.Cause) bool { return c.Code == verifier.CauseTrustDomainSidecar }), // the inner layer decides: no alias helps
 	After: []string{
 		"trust/shared-root", "trust/one-trust-domain", "discovery/remote-secret",
 		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
@@ -85,7 +86,7 @@ func layer(e seen.Edge, name string, l seen.Layer, by cluster.DataPlane) (probe.
 	switch {
 	case l.Status == 401 || l.Status == 403:
 		return probe.Failing(causeDenied, answer), true
-	case name == "outer":
+	case name == "outer" && e.Endpoint.Gateway:
 		return probe.Failing(cause.AmbientFlag, answer), true
 	default:
 		return probe.Failing(causeLayer, answer), true

@@ -8,7 +8,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
-	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 	"github.com/meshprobe/meshprobe/suites/verdict"
@@ -17,13 +16,11 @@ import (
 // Handshake is the positive control of the suite: HBONE of a workload accepts
 // a client of its own cluster, over TLS 1.3 with ALPN h2.
 var Handshake = probe.DefineOn(probe.Meta{
-	ID:     "hbone/handshake",
-	Title:  "a workload accepts HBONE of its own cluster over TLS 1.3 and h2",
-	About:  "A client with an SVID of the same cluster opens mutual TLS to port 15008, without SNI, as a ztunnel does, and waits for SETTINGS: only they prove that the certificate was accepted.",
-	Clause: spec.HBONETLSProfile,
-	Causes: append([]probe.Cause{causeNotServing, causeProfile, cause.NotAsked, verdict.StaleServer},
-		cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseLeafExpired, verifier.CauseIntermediateExpired,
-			verifier.CauseSANShape)...),
+	ID:      "hbone/handshake",
+	Title:   "a workload accepts HBONE of its own cluster over TLS 1.3 and h2",
+	About:   "A client with an SVID of the same cluster opens mutual TLS to port 15008, without SNI, as a ztunnel does, and waits for SETTINGS: only they prove that the certificate was accepted.",
+	Clause:  spec.HBONETLSProfile,
+	Causes:  append([]probe.Cause{causeNotServing, causeProfile, cause.NotAsked}, verdict.ClientCauses(cluster.Ambient)...),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "identity/current-ca", "identity/not-expired"},
 	Applies: "ambient workloads",
 }, seen.AmbientListeners(), judgeHandshake)
@@ -47,7 +44,10 @@ func judgeHandshake(l seen.Listener) []probe.Finding {
 	got := probe.WantGot("HBONE from "+l.Source.String(), "SETTINGS over TLS 1.3 with ALPN h2", h.Said()).As(probe.KindAlert)
 	switch {
 	case h.Outcome == seen.Refused:
-		return []probe.Finding{refused(l, got)}
+		return []probe.Finding{verdict.RefusedBy(verdict.Question{
+			Label: "chain that " + l.Source.String() + " presents", Chain: l.Good.Client, Roots: l.Roots, At: l.At,
+			TrustDomains: l.Trust, By: cluster.Ambient,
+		}, got)}
 	case len(h.Chain) > 0 && (h.Version != "TLS 1.3" || h.ALPN != "h2"):
 		return []probe.Finding{probe.Failing(causeProfile, probe.WantGot("profile at "+h.Address, "TLS 1.3, h2", fmt.Sprintf("%s, %q", h.Version, h.ALPN)), got)}
 	case !h.Outcome.OK():
@@ -57,16 +57,4 @@ func judgeHandshake(l seen.Listener) []probe.Finding {
 	default:
 		return []probe.Finding{probe.Passing(got)}
 	}
-}
-
-func refused(l seen.Listener, got probe.Evidence) probe.Finding {
-	f := verdict.Chain(verdict.Question{
-		Label: "chain that " + l.Source.String() + " presents", Chain: l.Good.Client, Roots: l.Roots, At: l.At,
-		Role: verifier.Client, By: cluster.Ambient,
-	})
-	if f.Status == probe.Pass {
-		return probe.Failing(verdict.StaleServer, got, f.Evidence[0])
-	}
-	f.Evidence = append([]probe.Evidence{got}, f.Evidence...)
-	return f
 }

@@ -22,7 +22,7 @@ var InnerIdentity = probe.DefineOn(probe.Meta{
 	Title:   "the inner layer ends at a workload of the service that was called",
 	About:   "The inner chain verifies against the caller's roots as ztunnel verifies it, and its identity is one of the service's, exactly.",
 	Clause:  spec.HBONEDoubleInner,
-	Causes:  append(identityCauses(), cause.Chain(verifier.CauseWrongIdentity), causeWaypoint),
+	Causes:  append(verdict.ChainCauses(cluster.Ambient), cause.Chain(verifier.CauseWrongIdentity), causeWaypoint),
 	After:   []string{"hbone/double"},
 	Applies: "ambient edges",
 }, seen.AmbientEdges(), judgeInnerIdentity)
@@ -37,7 +37,7 @@ func judgeInnerIdentity(e seen.Edge) []probe.Finding {
 		return []probe.Finding{probe.Skipping("both ends are in one network: there is no inner layer")}
 	}
 	if e.Endpoint == nil || e.Inner == nil || len(e.Inner.Chain) == 0 {
-		return []probe.Finding{probe.Breaking("no inner certificate was seen: " + e.Outer.Said())}
+		return []probe.Finding{probe.Breaking("no inner certificate was seen", probe.Text("outer handshake", e.Outer.Said()))}
 	}
 	mismatch := cause.Chain(verifier.CauseWrongIdentity)
 	if slices.ContainsFunc(e.Inner.URIs(), func(id string) bool { return strings.HasSuffix(id, "/sa/waypoint") }) {
@@ -46,33 +46,23 @@ func judgeInnerIdentity(e seen.Edge) []probe.Finding {
 	return []probe.Finding{judgeIdentity(e, "inner", e.Inner.Handshake, e.Endpoint.Identities, mismatch)}
 }
 
-// identityCauses are what either layer's certificate can fail with.
-func identityCauses() []probe.Cause {
-	return cause.Chains(verifier.CauseRootSameDN, verifier.CauseRootDistinctDN, verifier.CauseIntermediateUnsent, verifier.CauseWrongIntermediate,
-		verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseClockSkew, verifier.CauseNameConstraints,
-		verifier.CauseLeafIsCA, verifier.CauseWeak, verifier.CauseEKU, verifier.CauseTrustDomainAmbient)
-}
-
 // judgeIdentity judges chain and name of one layer as ztunnel, the client of
-// both layers, would.
+// both layers, would. mismatch is the cause where it is another name.
 func judgeIdentity(e seen.Edge, layer string, h seen.Handshake, want []string, mismatch probe.Cause) probe.Finding {
 	f := verdict.Chain(verdict.Question{
 		Label: layer + " chain that " + e.Edge.To.Cluster + " presents", Chain: h.Chain, Roots: e.ClientRoots, At: e.At,
-		Role: verifier.Server, By: cluster.Ambient,
+		Role: verifier.Server, Identities: append([]string{}, want...), By: cluster.Ambient,
 	})
-	if f.Status != probe.Pass {
-		return f
-	}
 	evidence := probe.WantGot(layer+" identity of "+e.Edge.To.String(), strings.Join(want, " or "), strings.Join(h.URIs(), " + "))
-	switch {
-	case slices.ContainsFunc(h.URIs(), func(id string) bool { return slices.Contains(want, id) }):
-		f.Evidence = append([]probe.Evidence{evidence}, f.Evidence...)
+	f.Evidence = append([]probe.Evidence{evidence}, f.Evidence...)
+	if f.Cause.Code != verifier.CauseWrongIdentity {
 		return f
-	case slices.ContainsFunc(h.URIs(), func(id string) bool { return otherTrustDomain(id, want) }):
-		return probe.Failing(cause.Chain(verifier.CauseTrustDomainAmbient), evidence, f.Evidence...).Judged(f.Verdicts...)
-	default:
-		return probe.Failing(mismatch, evidence, f.Evidence...).Judged(f.Verdicts...)
 	}
+	f.Cause = mismatch
+	if slices.ContainsFunc(h.URIs(), func(id string) bool { return otherTrustDomain(id, want) }) {
+		f.Cause = cause.Chain(verifier.CauseTrustDomainAmbient)
+	}
+	return f
 }
 
 // otherTrustDomain says whether id differs from one of want in nothing but

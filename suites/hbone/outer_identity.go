@@ -3,11 +3,13 @@
 package hbone
 
 import (
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
+	"github.com/meshprobe/meshprobe/suites/verdict"
 )
 
 // OuterIdentity judges the certificate of the outer layer: the east-west
@@ -17,7 +19,7 @@ var OuterIdentity = probe.DefineOn(probe.Meta{
 	Title:   "the outer layer ends at the gateway that istiod named",
 	About:   "The outer chain verifies against the caller's roots as ztunnel verifies it, and its identity is the east-west gateway's, not the workload's.",
 	Clause:  spec.HBONEDoubleOuter,
-	Causes:  append(identityCauses(), causeGatewayIdentity),
+	Causes:  append(verdict.ChainCauses(cluster.Ambient), cause.Chain(verifier.CauseWrongIdentity), causeGatewayIdentity),
 	After:   []string{"hbone/double"},
 	Applies: "ambient edges",
 }, seen.AmbientEdges(), judgeOuterIdentity)
@@ -32,7 +34,7 @@ var causeGatewayIdentity = probe.Cause{
 
 func judgeOuterIdentity(e seen.Edge) []probe.Finding {
 	if e.Endpoint == nil || len(e.Outer.Chain) == 0 {
-		return []probe.Finding{probe.Breaking("no outer certificate was seen: " + e.Outer.Said())}
+		return []probe.Finding{probe.Breaking("no outer certificate was seen", probe.Text("outer handshake", e.Outer.Said()))}
 	}
 	want := e.Endpoint.GatewayIdentities
 	mismatch := causeGatewayIdentity

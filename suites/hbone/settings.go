@@ -35,7 +35,7 @@ const minStreams = 100
 
 func judgeSettings(l seen.Listener) []probe.Finding {
 	if l.Good.Settings == nil {
-		return []probe.Finding{probe.Breaking("no SETTINGS were seen: " + l.Good.Said())}
+		return []probe.Finding{probe.Breaking("no SETTINGS were seen", probe.Text("handshake", l.Good.Said()))}
 	}
 	streams, limited := l.Good.Settings["MAX_CONCURRENT_STREAMS"]
 	all := probe.Text("SETTINGS of "+l.Workload.String(), lines(l.Good.Settings)).As(probe.KindSettings)

@@ -29,7 +29,7 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 	got := probe.WantGot("TCP connection from "+e.Source.String(), "to "+e.Endpoint.Address, e.Outer.Said())
 	switch {
 	case e.Control != "":
-		return probe.Breaking("nothing can be reached from "+e.Source.String()+": "+e.Control, got), true
+		return probe.Breaking("the caller reaches nothing, its own istiod neither", got, probe.Text("istiod of "+e.Edge.From.Cluster, e.Control)), true
 	case !e.Endpoint.Gateway:
 		return probe.Failing(cause.NoNetworkLabel, got,
 			probe.WantGot("address that istiod of "+e.Edge.From.Cluster+" hands out", "an east-west gateway of "+e.Edge.To.Cluster, e.Endpoint.Address+", a pod's"),
@@ -47,18 +47,15 @@ func WayCauses() []probe.Cause {
 // RefusedClient says why the destination refused the caller's certificate: the
 // chain and the destination's roots tell, the alert corroborates.
 func RefusedClient(e seen.Edge, layer seen.Handshake, by cluster.DataPlane) probe.Finding {
-	q := Question{
-		Label: "chain that " + e.Edge.From.Cluster + " presents", Chain: layer.Client, Roots: e.ServerRoots, At: e.At,
-		Role: verifier.Client, TrustDomains: e.ServerTrust, By: by,
-	}
 	alert := probe.WantGot("answer of "+e.Edge.To.Cluster, "the client certificate is accepted", layer.Said()).As(probe.KindAlert)
-	f := Chain(q)
-	if f.Status == probe.Pass {
-		// By what the objects say it should have been accepted: the workload
-		// itself holds something else.
-		return probe.Failing(StaleServer, alert, f.Evidence[0])
+	f := RefusedBy(Question{
+		Label: "chain that " + e.Edge.From.Cluster + " presents", Chain: layer.Client, Roots: e.ServerRoots, At: e.At,
+		TrustDomains: e.ServerTrust, By: by,
+	}, alert)
+	if e.Edge.DataPlane == cluster.Ambient && f.Cause.Code == verifier.CauseTrustDomainSidecar {
+		// The gateway would take an alias, the workload behind it would not.
+		f.Cause = cause.Chain(verifier.CauseTrustDomainAmbient)
 	}
-	f.Evidence = append([]probe.Evidence{alert}, f.Evidence...)
 	return f
 }
 

@@ -25,8 +25,8 @@ type Question struct {
 	Roots        seen.Certs
 	At           time.Time
 	Role         verifier.Role
-	TrustDomains []string          // of the side that verifies: its own, then aliases
-	Identities   []string          // expected, nil for no check
+	TrustDomains []string          // of the side that verifies: its own, then aliases; nil for no check
+	Identities   []string          // expected of a server, nil for no check
 	By           cluster.DataPlane // of the side that verifies: decides which verifier counts
 }
 
@@ -45,13 +45,39 @@ func Chain(q Question) probe.Finding {
 		return probe.Passing(chain).Judged(seen.Verdicts(verdicts)...)
 	}
 	code, detail, _ := verifier.Diagnose(verifier.Chain{Certs: certs}, opts)
-	if code == "" {
-		code, detail = decisive.Code, decisive.Reason
-	}
 	roots := probe.Text("trust anchors of the side that verifies", q.Roots.Describe(q.At)).As(probe.KindBundle)
-	return probe.Failing(cause.Chain(code), chain, roots,
+	return probe.Failing(named(q.By, code, decisive.Code), chain, roots,
 		probe.Text(string(decisive.Verifier)+" says", decisive.Reason).As(probe.KindVerdict),
 		probe.Text("diagnosis", detail)).Judged(seen.Verdicts(verdicts)...)
+}
+
+// named is the cause of the first code for which the data plane's verifier can
+// refuse at all: what other verifiers mind is not why this one refused.
+func named(by cluster.DataPlane, codes ...string) probe.Cause {
+	for _, code := range codes {
+		if by == cluster.Ambient && code == verifier.CauseTrustDomainSidecar {
+			code = verifier.CauseTrustDomainAmbient // an alias would not help
+		}
+		if slices.Contains(reasons(by), code) || code == verifier.CauseWrongIdentity {
+			return cause.Chain(code)
+		}
+	}
+	return probe.Unknown
+}
+
+// reasons are the codes for which the verifier of a data plane refuses.
+func reasons(by cluster.DataPlane) []string {
+	both := []string{
+		verifier.CauseOversized, verifier.CauseRootIntermediate, verifier.CauseRootSameDN, verifier.CauseRootDistinctDN,
+		verifier.CauseWrongIntermediate, verifier.CauseIntermediateUnsent, verifier.CauseLeafExpired, verifier.CauseClockSkew,
+		verifier.CauseIntermediateExpired, verifier.CauseCriticalExtension, verifier.CauseNotACA, verifier.CauseEKU,
+		verifier.CauseNameConstraints, verifier.CausePathLen, verifier.CauseSANShape,
+	}
+	if by == cluster.Ambient {
+		return append(both, verifier.CauseLeafIsCA, verifier.CauseWeak, verifier.CauseDNEncoding, verifier.CauseTrustDomainAmbient)
+	}
+	return append(both, verifier.CauseRootExpired, verifier.CauseNoKeyCertSign, verifier.CauseKeyUsage, verifier.CauseSameDNAsRoot,
+		verifier.CauseAKISerial, verifier.CauseAKIDrift, verifier.CauseSameDNOrder, verifier.CauseTrustDomainSidecar)
 }
 
 // decides picks the verifier that a data plane verifies with: Envoy in
@@ -71,8 +97,41 @@ var Unparsable = probe.Cause{
 	Try: []string{"look at its bytes: openssl asn1parse -i -in CERT.pem; and issue it again"},
 }
 
-// ChainCauses are the causes that Chain can name.
-func ChainCauses() []probe.Cause { return append(cause.Chains(), Unparsable) }
+// ChainCauses are the causes that Chain can name where one of the data planes
+// verifies a chain that is not empty.
+func ChainCauses(by ...cluster.DataPlane) []probe.Cause {
+	var codes []string
+	for _, dp := range by {
+		for _, code := range reasons(dp) {
+			if !slices.Contains(codes, code) {
+				codes = append(codes, code)
+			}
+		}
+	}
+	return append(cause.Chains(codes...), Unparsable)
+}
+
+// ClientCauses are the causes that RefusedClient and RefusedBy can name.
+func ClientCauses(by ...cluster.DataPlane) []probe.Cause {
+	return append(ChainCauses(by...), cause.Chain(verifier.CauseNoCertificate), StaleServer)
+}
+
+// RefusedBy says why a peer refused the client of question q: the chain and
+// the peer's trust anchors tell, the alert corroborates.
+func RefusedBy(q Question, alert probe.Evidence) probe.Finding {
+	q.Role = verifier.Client
+	if len(q.Chain) == 0 {
+		return probe.Failing(cause.Chain(verifier.CauseNoCertificate), alert)
+	}
+	f := Chain(q)
+	if f.Status == probe.Pass {
+		// By what the objects say it should have been accepted: the peer
+		// itself holds something else.
+		return probe.Failing(StaleServer, alert, f.Evidence[0])
+	}
+	f.Evidence = append([]probe.Evidence{alert}, f.Evidence...)
+	return f
+}
 
 // Refusal says whether a client that must be refused was, with the alert that
 // was expected, beside a positive control.
@@ -89,7 +148,7 @@ func Refusal(label string, got seen.Handshake, control seen.Handshake, alerts []
 	case got.Outcome == seen.Refused:
 		return probe.Failing(WrongReason, evidence)
 	default:
-		return probe.Breaking("not a refusal: "+got.Said(), evidence)
+		return probe.Breaking("the connection ended without a refusal", evidence)
 	}
 }
 
