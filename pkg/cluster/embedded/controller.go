@@ -121,6 +121,10 @@ func (c *controller) subscribe() {
 	on(deploymentsGVR, specChanged)
 	on(daemonSetsGVR, specChanged)
 	on(namespacesGVR, func(e kubeapi.Event) bool { return e.Type == watch.Added })
+	on(configMapsGVR, func(e kubeapi.Event) bool {
+		k, _ := keyOf(configMapsGVR, e.Object)
+		return e.Type == watch.Deleted && k.name == rootConfigMap
+	})
 	on(servicesGVR, func(kubeapi.Event) bool { return true })
 	on(podsGVR, func(e kubeapi.Event) bool { return e.Type == watch.Deleted })
 	on(kubeGatewayGVR, func(kubeapi.Event) bool { return true })
@@ -226,6 +230,10 @@ func (c *controller) reconcile(ctx context.Context, k key) {
 	case namespacesGVR:
 		if d := c.in.istiod.Load(); d != nil {
 			err = d.writeRoot(k.name)
+		}
+	case configMapsGVR:
+		if d := c.in.istiod.Load(); d != nil {
+			err = d.writeRoot(k.namespace)
 		}
 	case servicesGVR:
 		err = c.writeSlice(k.namespace, k.name)

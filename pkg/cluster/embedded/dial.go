@@ -66,16 +66,6 @@ func qualify(host, namespace string) string {
 	return host
 }
 
-// balance is what a load balancer in front of the cluster does with a port of
-// an external address.
-func (in *instance) balance(external netip.Addr, port uint16) (netip.AddrPort, bool) {
-	service := in.local().byAddress[external]
-	if service == nil {
-		return netip.AddrPort{}, false
-	}
-	return in.pick(service.targets(port))
-}
-
 func (in *instance) pick(targets []netip.AddrPort) (netip.AddrPort, bool) {
 	if len(targets) == 0 {
 		return netip.AddrPort{}, false

@@ -50,6 +50,9 @@ type instance struct {
 	identities identityCache
 	turn       atomic.Uint64 // of the load balancing
 	known      atomic.Pointer[knownSecrets]
+	agents     agents
+	balancers  balancers
+	shift      atomic.Int64 // of the processes' clock, in nanoseconds
 
 	closeOnce sync.Once
 	closeErr  error
@@ -185,11 +188,13 @@ func (in *instance) Name() string { return in.spec.Name }
 // Network implements cluster.Cluster.
 func (in *instance) Network() string { return in.spec.Network }
 
-// TrustDomain implements cluster.Cluster.
-func (in *instance) TrustDomain() string { return in.spec.TrustDomain }
+// TrustDomain implements cluster.Cluster: what the mesh configuration says now.
+func (in *instance) TrustDomain() string { return in.local().mesh.TrustDomain }
 
 // TrustDomainAliases implements cluster.Cluster.
-func (in *instance) TrustDomainAliases() []string { return slices.Clone(in.spec.TrustDomainAliases) }
+func (in *instance) TrustDomainAliases() []string {
+	return slices.Clone(in.local().mesh.TrustDomainAliases)
+}
 
 // Kubernetes implements cluster.Kube with an administrator's client.
 func (in *instance) Kubernetes() kubernetes.Interface { return in.kube }
@@ -247,6 +252,7 @@ func (in *instance) Close(context.Context) error {
 	in.closeOnce.Do(func() {
 		in.cancel()
 		in.running.Wait()
+		in.balancers.close()
 		in.controller.stop()
 		for _, f := range in.release {
 			f()

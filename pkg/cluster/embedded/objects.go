@@ -39,6 +39,8 @@ const (
 	managedLabel   = "gateway.istio.io/managed"
 	managedValue   = "istio.io-eastwest-controller"
 
+	balancerCert = "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" // annotation of a Service
+
 	redirection = "ambient.istio.io/redirection" // annotation of a pod that ztunnel captures
 	proxyName   = "istio-proxy"                  // container
 )
@@ -48,6 +50,7 @@ var (
 	peerAuthenticationGVR = schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"}
 	istioGatewayGVR       = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "gateways"}
 	serviceEntryGVR       = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"}
+	envoyFilterGVR        = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1alpha3", Resource: "envoyfilters"}
 	kubeGatewayGVR        = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
 )
 

@@ -32,6 +32,7 @@ type proc struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	detach func()
+	forget func() // nil, or takes the process out of the table of agents
 }
 
 // newProc puts the pod on the network.
@@ -57,6 +58,9 @@ func (p *proc) listen(port uint16, serve func(context.Context, net.Listener) err
 func (p *proc) stop() {
 	p.cancel()
 	p.wg.Wait()
+	if p.forget != nil {
+		p.forget()
+	}
 	p.detach()
 }
 

@@ -32,7 +32,7 @@ var (
 func registrySources() []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{
 		namespacesGVR, configMapsGVR, servicesGVR, podsGVR, slicesGVR,
-		peerAuthenticationGVR, kubeGatewayGVR, istioGatewayGVR, serviceEntryGVR,
+		peerAuthenticationGVR, kubeGatewayGVR, istioGatewayGVR, serviceEntryGVR, envoyFilterGVR,
 	}
 }
 
@@ -53,6 +53,7 @@ type registry struct {
 	exposed    []string // hosts of AUTO_PASSTHROUGH servers on 15443
 	entries    map[string]*entryView
 	policies   []peerPolicy
+	onesided   []selection // where an EnvoyFilter turns client certificates off
 }
 
 // serviceView is a Service with its endpoints.
@@ -63,6 +64,7 @@ type serviceView struct {
 	external              []netip.Addr
 	ports                 []corev1.ServicePort
 	global                bool
+	terminated            bool // the load balancer in front of it ends TLS
 	endpoints             []endpointView
 }
 
@@ -108,6 +110,7 @@ func readRegistry(ctx context.Context, list reader) (*registry, error) {
 		}
 	}
 	r.addPolicies(objects[peerAuthenticationGVR])
+	r.addFilters(objects[envoyFilterGVR])
 	for _, pod := range each[*corev1.Pod](objects[podsGVR]) {
 		r.addPod(pod)
 	}
@@ -164,7 +167,7 @@ func observedDataPlane(pod *corev1.Pod) cluster.DataPlane {
 func (r *registry) addService(s *corev1.Service) {
 	v := &serviceView{
 		namespace: s.Namespace, name: s.Name, host: s.Name + "." + s.Namespace + ".svc.cluster.local",
-		network: s.Labels[networkLabel], ports: s.Spec.Ports,
+		network: s.Labels[networkLabel], ports: s.Spec.Ports, terminated: s.Annotations[balancerCert] != "",
 		global: s.Labels[globalLabel] == "true" || r.namespaces[s.Namespace][globalLabel] == "true",
 	}
 	for _, in := range s.Status.LoadBalancer.Ingress {

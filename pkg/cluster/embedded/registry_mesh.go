@@ -56,6 +56,36 @@ func (r *registry) mode(namespace string, pod labels.Set) cluster.MTLSMode {
 	return cmp.Or(own, inNamespace, inRoot, cluster.Permissive)
 }
 
+// selection is the pods that a configuration object is about: all of a
+// namespace, of the mesh where that is the root namespace.
+type selection struct {
+	namespace string
+	selector  labels.Set
+}
+
+func (s selection) has(namespace string, pod labels.Set) bool {
+	return (s.namespace == namespace || s.namespace == rootNamespace) && s.selector.AsSelectorPreValidated().Matches(pod)
+}
+
+// addFilters reads the one thing in an EnvoyFilter that the listeners here can
+// do: TLS without client certificates (envoy DownstreamTlsContext,
+// require_client_certificate).
+func (r *registry) addFilters(objects []runtime.Object) {
+	for _, u := range each[*unstructured.Unstructured](objects) {
+		for _, p := range nestedMaps(u.Object, "spec", "configPatches") {
+			required, set, err := unstructured.NestedBool(p, "patch", "value", "transport_socket", "typed_config", "require_client_certificate")
+			if err == nil && set && !required {
+				r.onesided = append(r.onesided, selection{u.GetNamespace(), nestedStringMap(u.Object, "spec", "workloadSelector", "labels")})
+			}
+		}
+	}
+}
+
+// anonymous says whether a pod's sidecar asks for no client certificate.
+func (r *registry) anonymous(namespace string, pod labels.Set) bool {
+	return slices.ContainsFunc(r.onesided, func(s selection) bool { return s.has(namespace, pod) })
+}
+
 // gatewayView is an ambient east-west gateway.
 type gatewayView struct {
 	network, serviceAccount string

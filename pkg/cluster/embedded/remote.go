@@ -187,7 +187,7 @@ func (r *remote) list(ctx context.Context, gvr schema.GroupVersionResource) ([]r
 	case slicesGVR:
 		l, err := r.kube.DiscoveryV1().EndpointSlices("").List(ctx, all)
 		return extract(l, err)
-	case istioGatewayGVR, serviceEntryGVR:
+	case istioGatewayGVR, serviceEntryGVR, envoyFilterGVR:
 		return nil, nil // configuration is each cluster's own
 	}
 	l, err := r.dyn.Resource(gvr).List(ctx, all)

@@ -14,6 +14,7 @@ import (
 type workload struct {
 	*proc
 	ambient *ambientShare // nil unless the pod is captured by ztunnel
+	agent   *agent
 }
 
 // startWorkload waits for the pod's certificate, because a sidecar is not
@@ -27,6 +28,7 @@ func startWorkload(ctx context.Context, base *proc) (process, error) {
 		if err := own.start(ctx); err != nil {
 			return nil, err
 		}
+		w.agent = base.register(impersonation{base.pod.namespace, base.pod.serviceAccount}, &agent{svid: own})
 		return w, w.listenSidecar(spec, own)
 	case cluster.Ambient:
 		share, err := base.in.enroll(ctx, base.pod)
@@ -34,6 +36,7 @@ func startWorkload(ctx context.Context, base *proc) (process, error) {
 			return nil, err
 		}
 		w.ambient = share
+		w.agent = base.register(share.who, &agent{})
 		if err := w.listenAmbient(spec); err != nil {
 			share.leave()
 			return nil, err
@@ -72,8 +75,11 @@ func (w *workload) app(s *cluster.ServiceSpec) dataplane.App {
 	return dataplane.EchoApp
 }
 
-// mode is the PeerAuthentication in force right now.
+// mode is the PeerAuthentication in force right now, as far as the proxy knows.
 func (w *workload) mode() cluster.MTLSMode {
+	if m := w.agent.mode.Load(); m != nil {
+		return *m
+	}
 	return w.in.local().mode(w.pod.namespace, w.pod.labels)
 }
 
@@ -84,6 +90,7 @@ func (w *workload) listenSidecar(spec cluster.WorkloadSpec, own *svid) error {
 	}
 	inbound := &dataplane.Sidecar{
 		Identity:     func() *cluster.Identity { return own.identity(w.ctx) },
+		Anonymous:    func() bool { return w.in.local().anonymous(w.pod.namespace, w.pod.labels) },
 		TrustDomains: w.in.trustDomains, Mode: w.mode, Protocol: s.Protocol, App: w.app(s), Now: w.in.now,
 	}
 	return w.listen(s.Port, inbound.Serve)
@@ -96,8 +103,9 @@ func (w *workload) listenAmbient(spec cluster.WorkloadSpec) error {
 		Identity:    func() *cluster.Identity { return w.ambient.identity(w.ctx) },
 		TrustDomain: func() string { return w.in.local().mesh.TrustDomain },
 		Address:     w.pod.addr, Mode: w.mode, Ports: w.servicePort, Now: w.in.now,
-		Listens: func(port uint16) bool { return spec.Service != nil && spec.Service.Port == port },
-		Baggage: dataplane.Baggage(w.in.spec.Name, w.in.workload(w.pod.namespace, spec, &podView{name: w.pod.name})),
+		AnyAuthority: func() bool { return w.in.ztunnel.Load().anyAuthority.Load() },
+		Listens:      func(port uint16) bool { return spec.Service != nil && spec.Service.Port == port },
+		Baggage:      dataplane.Baggage(w.in.spec.Name, w.in.workload(w.pod.namespace, spec, &podView{name: w.pod.name})),
 	}
 	if s := spec.Service; s != nil {
 		z.App = w.app(s)

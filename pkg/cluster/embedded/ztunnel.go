@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
@@ -17,6 +18,8 @@ import (
 // src/identity/manager.rs).
 type ztunnel struct {
 	*proc
+
+	anyAuthority atomic.Bool
 
 	mu    sync.Mutex
 	certs map[impersonation]*held

@@ -30,6 +30,11 @@ type Sidecar struct {
 	// TrustDomains admits clients: the mesh's own, then its aliases.
 	TrustDomains func() []string
 
+	// Anonymous says that clients without a certificate are let in, as an
+	// EnvoyFilter with require_client_certificate: false makes Envoy do. nil
+	// lets nobody in.
+	Anonymous func() bool
+
 	// Mode is the PeerAuthentication mode in force.
 	Mode func() cluster.MTLSMode
 
@@ -49,7 +54,8 @@ type Sidecar struct {
 
 	Limits Limits
 
-	profiles profiles
+	profiles profiles // for mutual TLS
+	onesided profiles // for clients without a certificate
 }
 
 // Serve accepts connections until ctx is done (it closes ln and returns nil) or
@@ -96,7 +102,11 @@ func (s *Sidecar) terminate(ctx context.Context, c *replayed, alpn string) {
 		reset(c.Conn)
 		return
 	}
-	secure := tls.Server(c, s.profiles.get(id, alpn, s.config))
+	config := s.profiles.get(id, alpn, s.config)
+	if s.Anonymous != nil && s.Anonymous() {
+		config = s.onesided.get(id, alpn, oneSided)
+	}
+	secure := tls.Server(c, config)
 	if !shake(secure, c.Conn) {
 		return
 	}
@@ -113,4 +123,9 @@ func (s *Sidecar) config(id *cluster.Identity) *tls.Config {
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
 	}
 	return cfg
+}
+
+// oneSided is TLS that proves the server only.
+func oneSided(id *cluster.Identity) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{*id.TLS()}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
 }
