@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -49,12 +50,30 @@ func (f *federation) entry(ctx context.Context, to cluster.Ref, namespace string
 		if err != nil {
 			return nil, err
 		}
-		return newEntry(to, namespace, ports(svc), addresses), nil
+		return newEntry(to, namespace, ports(svc), addresses, f.identities(to)), nil
 	}
 	return nil, fmt.Errorf("there is no cluster %s", to.Cluster)
 }
 
-func newEntry(to cluster.Ref, namespace string, ports []any, addresses []string) *unstructured.Unstructured {
+// identities are the SPIFFE IDs of the workloads behind a service, as the
+// topology has them: whom a caller may expect there.
+func (f *federation) identities(to cluster.Ref) []any {
+	spec, _ := f.set.Topology.Spec(to.Cluster)
+	var out []any
+	for _, ns := range spec.Namespaces {
+		for _, w := range ns.Workloads {
+			if ns.Name != to.Namespace || w.Service == nil || w.Service.Name != to.Name {
+				continue
+			}
+			if id := cluster.SPIFFEID(spec.TrustDomain, ns.Name, w.ServiceAccount); !slices.Contains(out, any(id)) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
+}
+
+func newEntry(to cluster.Ref, namespace string, ports []any, addresses []string, identities []any) *unstructured.Unstructured {
 	host := to.Name + "." + to.Namespace + "." + to.Cluster
 	toGateway := map[string]any{}
 	for _, p := range ports {
@@ -71,7 +90,7 @@ func newEntry(to cluster.Ref, namespace string, ports []any, addresses []string)
 		"metadata": map[string]any{"namespace": namespace, "name": host, "labels": map[string]any{labelManaged: managedBy}},
 		"spec": map[string]any{
 			"hosts": []any{host}, "location": "MESH_INTERNAL", "resolution": "DNS",
-			"ports": ports, "endpoints": endpoints,
+			"ports": ports, "endpoints": endpoints, "subjectAltNames": identities,
 		},
 	}}
 }
@@ -85,18 +104,19 @@ func ports(svc *unstructured.Unstructured) []any {
 		if !ok {
 			continue
 		}
-		number, _, _ := unstructured.NestedInt64(port, "port") //nolint:errcheck // checked below
+		number, _, _ := unstructured.NestedInt64(port, "port") //nolint:errcheck // absent is 0
 		name, _, _ := unstructured.NestedString(port, "name")  //nolint:errcheck // absent is none
-		protocol, found := "TCP", number > 0
+		if number == 0 {
+			continue
+		}
+		protocol := "TCP"
 		if name == "http" {
 			protocol = "HTTP"
 		}
 		if name == "" {
 			name = fmt.Sprintf("tcp-%d", number)
 		}
-		if found {
-			out = append(out, map[string]any{"number": number, "name": name, "protocol": protocol})
-		}
+		out = append(out, map[string]any{"number": number, "name": name, "protocol": protocol})
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
@@ -42,7 +43,7 @@ func options(t *testing.T) federate.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return federate.Options{Issuer: i, StepTimeout: 10 * time.Second, VerifyTimeout: 5 * time.Second}
+	return federate.Options{Issuer: i, StepTimeout: time.Minute, VerifyTimeout: time.Minute}
 }
 
 // apply plans and applies, and fails the test on an error.
@@ -75,7 +76,7 @@ func TestApplyMakesClustersTrustEachOther(t *testing.T) {
 	set, o := mesh(t, 2), options(t)
 	// The proof that the proof can fail: before, no direction works.
 	short := o
-	short.VerifyTimeout = 50 * time.Millisecond
+	short.VerifyTimeout = time.Second
 	if err := federate.Verify(t.Context(), set, short, nil); err == nil {
 		t.Fatal("the clusters trust each other before they are federated")
 	} else if strings.Count(err.Error(), "\n") != 3 {
@@ -117,5 +118,29 @@ func TestSecondApplyWritesNothing(t *testing.T) {
 	apply(t, set, o, nil)
 	if diff := cmp.Diff(before, snapshot(t, set)); diff != "" {
 		t.Errorf("the second apply changed (-before +after):\n%s", diff)
+	}
+}
+
+// Verify judges what happens on the wire: one direction that is cut, or one
+// cluster that fell back to another root, is named, and nothing else.
+func TestVerifyNamesTheDirection(t *testing.T) {
+	set, o := mesh(t, 2), options(t)
+	apply(t, set, o, nil)
+	o.VerifyTimeout = 2 * time.Second
+	secrets := kubeOf(t, set, "east").Kubernetes().CoreV1().Secrets("istio-system")
+	if err := secrets.Delete(t.Context(), "istio-remote-secret-west", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err := federate.Verify(t.Context(), set, o, nil)
+	want := "federate: verify: east/bookinfo/reviews → west/bookinfo/ratings (sidecar): east knows no endpoint of ratings.bookinfo.svc.cluster.local in west\n" +
+		"federate: verify: east/bookinfo-ambient/reviews → west/bookinfo-ambient/ratings (ambient): east knows no endpoint of ratings.bookinfo-ambient.svc.cluster.local in west"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+
+	// Another root than the one that the clusters share is not good enough.
+	apply(t, set, options(t), nil)
+	if err := federate.Verify(t.Context(), set, o, nil); err == nil || strings.Count(err.Error(), "federate: verify: ") != 4 {
+		t.Errorf("under another root: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,7 +164,7 @@ func TestServiceEntries(t *testing.T) {
 	c, _ := set.Cluster("east")
 	r, _ := cluster.As[cluster.Resolver](c)
 	ends, err := r.Resolve(t.Context(), cluster.Workload{Ref: cluster.Ref{Cluster: "east", Namespace: "bookinfo"}}, "ratings.bookinfo.west", 9080)
-	if err != nil || len(ends) != 1 || ends[0].Cluster != "west" || !ends[0].Gateway {
+	if err != nil || len(ends) != 1 || ends[0].Cluster != "west" || !ends[0].Gateway || !slices.Equal(ends[0].Identities, []string{"spiffe://cluster.local/ns/bookinfo/sa/ratings"}) {
 		t.Errorf("resolves to %+v (%v)", ends, err)
 	}
 	p, err := federate.NewPlan(t.Context(), set, o)

@@ -70,18 +70,15 @@ func applyOn(t *testing.T, o federate.Options) func(context.Context, *cluster.Se
 	}
 }
 
-// Wherever Apply is killed, the next one ends where an uninterrupted one does,
+// Whenever Apply is killed, the next one ends where an uninterrupted one does,
 // with the same root and the same CA keys.
-func TestApplyContinuesAfterEveryWrite(t *testing.T) {
+func TestApplyContinues(t *testing.T) {
+	t.Parallel()
 	whole := mesh(t, 2)
 	apply(t, whole, options(t), nil)
 	want := shapes(t, snapshot(t, whole))
 
-	stride := 1
-	if testing.Short() {
-		stride = 7
-	}
-	for k, killed := 0, true; killed; k += stride {
+	for k, killed := 0, true; killed; k += 6 {
 		t.Run(fmt.Sprintf("killed-after-%d", k), func(t *testing.T) {
 			set, dir := mesh(t, 2), filepath.Join(t.TempDir(), "root")
 			first := dirOptions(t, dir)
@@ -115,6 +112,39 @@ func TestApplyContinuesAfterEveryWrite(t *testing.T) {
 				t.Errorf("something is left to do: %v\n%s", err, p)
 			}
 		})
+	}
+}
+
+// An Apply that is killed after each single write comes to the same end, with
+// one root and one CA key per cluster all the way.
+func TestApplyKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	whole := mesh(t, 2)
+	apply(t, whole, options(t), nil)
+
+	set, dir := mesh(t, 2), filepath.Join(t.TempDir(), "root")
+	var keys map[string]string
+	rounds := 0
+	for killed := true; killed; rounds++ {
+		o := dirOptions(t, dir)
+		o.NoVerify = true
+		killed = killedAfter(t, set, 1, applyOn(t, o))
+		now := caKeys(snapshot(t, set))
+		for where, key := range keys {
+			if now[where] != key {
+				t.Fatalf("round %d: %s has another CA key than before", rounds, where)
+			}
+		}
+		keys = now
+	}
+	if rounds < 30 {
+		t.Errorf("only %d rounds", rounds)
+	}
+	if diff := cmp.Diff(shapes(t, snapshot(t, whole)), shapes(t, snapshot(t, set))); diff != "" {
+		t.Errorf("end state (-uninterrupted +continued):\n%s", diff)
+	}
+	if err := federate.Verify(t.Context(), set, dirOptions(t, dir), nil); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -170,6 +200,7 @@ func shapes(t *testing.T, in map[string]*unstructured.Unstructured) map[string]s
 // Conflicts, an overloaded server and lost answers are all retried: each write
 // meets each of them once.
 func TestApplyGetsOverTransientErrors(t *testing.T) {
+	t.Parallel()
 	resource := schema.GroupResource{Resource: "things"}
 	for name, fault := range map[string]struct {
 		err  error
@@ -210,6 +241,7 @@ func TestApplyGetsOverTransientErrors(t *testing.T) {
 }
 
 func TestApplyNamesStepAndCluster(t *testing.T) {
+	t.Parallel()
 	set, o := mesh(t, 2), options(t)
 	f := &faults{before: func(_ int, what string) error {
 		if what == "create west secrets/cacerts" {

@@ -4,7 +4,6 @@ package federate_test
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -22,6 +21,7 @@ import (
 )
 
 func TestRollbackPutsBackWhatWasThere(t *testing.T) {
+	t.Parallel()
 	for name, furnish := range map[string]func(*testing.T, *cluster.Set){
 		"nothing-there":    func(*testing.T, *cluster.Set) {},
 		"everything-there": furnish,
@@ -56,36 +56,32 @@ func TestRollbackPutsBackWhatWasThere(t *testing.T) {
 	}
 }
 
-// Wherever Rollback is killed, the next one ends where an uninterrupted one
-// does.
-func TestRollbackContinuesAfterEveryWrite(t *testing.T) {
-	stride := 2
-	if testing.Short() {
-		stride = 11
-	}
-	for k, killed := 0, true; killed; k += stride {
-		t.Run(fmt.Sprintf("killed-after-%d", k), func(t *testing.T) {
-			set, o := mesh(t, 2), options(t)
-			o.NoVerify = true
-			furnish(t, set)
-			before := withoutRoots(durable(t, snapshot(t, set)))
-			apply(t, set, o, nil)
-			rollback := func(ctx context.Context, set *cluster.Set) error { return federate.Rollback(ctx, set, o, nil) }
-			if killed = killedAfter(t, set, k, rollback); killed {
-				if err := rollback(t.Context(), set); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(before, withoutRoots(durable(t, snapshot(t, set)))); diff != "" {
-				t.Errorf("after rollback (-before +after):\n%s", diff)
-			}
-			checkRoots(t, set)
+// A Rollback that is killed after each single write comes to the same end.
+func TestRollbackKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	set, o := mesh(t, 2), options(t)
+	o.NoVerify = true
+	furnish(t, set)
+	before := withoutRoots(durable(t, snapshot(t, set)))
+	apply(t, set, o, nil)
+	rounds := 0
+	for killed := true; killed; rounds++ {
+		killed = killedAfter(t, set, 1, func(ctx context.Context, set *cluster.Set) error {
+			return federate.Rollback(ctx, set, o, nil)
 		})
 	}
+	if rounds < 20 {
+		t.Errorf("only %d rounds", rounds)
+	}
+	if diff := cmp.Diff(before, withoutRoots(durable(t, snapshot(t, set)))); diff != "" {
+		t.Errorf("after rollback (-before +after):\n%s", diff)
+	}
+	checkRoots(t, set)
 }
 
 // What somebody else wrote after Apply is not lost by the next Apply.
 func TestWhatOthersWroteMeanwhileIsKept(t *testing.T) {
+	t.Parallel()
 	set, o := mesh(t, 2), options(t)
 	furnish(t, set)
 	apply(t, set, o, nil)

@@ -49,6 +49,7 @@ func credentials(t *testing.T, in map[string]*unstructured.Unstructured) []strin
 }
 
 func TestNothingShowsAKey(t *testing.T) {
+	t.Parallel()
 	set, o := mesh(t, 2), options(t)
 	furnish(t, set)
 	var said strings.Builder
@@ -76,11 +77,11 @@ func TestNothingShowsAKey(t *testing.T) {
 	secret := credentials(t, snapshot(t, set))
 
 	// Every write fails once for good, after some that work: errors say much.
-	for k := range 15 {
+	for k := range 6 {
 		failing := mesh(t, 2)
 		furnish(t, failing)
 		f := &faults{before: func(n int, _ string) error {
-			if n > k*3 {
+			if n > k*7 {
 				return apierrors.NewBadRequest("no")
 			}
 			return nil

@@ -76,7 +76,10 @@ func (f *federation) converge(ctx context.Context, try func(context.Context) err
 	within, cancel := context.WithTimeout(ctx, f.opts.VerifyTimeout)
 	defer cancel()
 	for wait := 25 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err := try(within)
+		// One attempt that hangs must not use up the time of all.
+		attempt, stop := context.WithTimeout(within, f.opts.VerifyTimeout/4)
+		err := try(attempt)
+		stop()
 		if err == nil || errors.Is(err, ErrCannotProve) {
 			return err
 		}
