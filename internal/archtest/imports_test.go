@@ -46,6 +46,8 @@ var layers = []layer{
 	{"fixtures", nil},
 	{"fixtures/gen", []string{"fixtures", "pkg/...", "suites/..."}},
 	{"internal/archtest", nil},
+	// A program that measures the others; nothing imports it.
+	{"internal/bench", []string{"fixtures", "pkg/...", "suites/..."}},
 }
 
 // ban keeps one foreign package tree out of a part of the repository.

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+PKGS ?= ./...
+
+# The tools that are not in go.mod, pinned here and nowhere else.
+GOLANGCI_MODULE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+# How long each fuzz target runs, and each benchmark, and how often.
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+BENCHCOUNT ?= 6
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build bin/meshprobe
+	$(GO) build -trimpath -o bin/meshprobe ./cmd/meshprobe
+
+.PHONY: run
+run: ## Do the main job: two embedded clusters, federated and probed, into report.xml
+	$(GO) run ./cmd/meshprobe run --junit report.xml
+
+.PHONY: test
+test: ## Run every test
+	$(GO) test $(PKGS)
+
+.PHONY: race
+race: ## Run every test under the race detector
+	$(GO) test -race $(PKGS)
+
+.PHONY: e2e
+e2e: ## Run the suites against a provider through e2e-framework
+	$(GO) test -v ./suites/e2e/... -args -provider embedded
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME each
+	@targets=$$(mktemp); trap 'rm -f $$targets' EXIT; \
+	$(GO) test -list '^Fuzz' $(PKGS) | awk '/^Fuzz/{f[++n]=$$1} /^ok/{for(i=1;i<=n;i++)print $$2, f[i]; n=0}' >$$targets; \
+	test -s $$targets || { echo 'make: no fuzz target found' >&2; exit 1; }; \
+	while read -r pkg target; do \
+		echo "fuzz $$pkg $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg </dev/null; \
+	done <$$targets
+
+.PHONY: bench
+bench: ## Run every benchmark BENCHCOUNT times, in the form that benchstat reads
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(PKGS)
+
+.PHONY: vet
+vet: ## Run go vet
+	$(GO) vet $(PKGS)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint, depguard's import rules and the formatters included
+	$(GOLANGCI) run $(PKGS)
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format every file as lint wants it
+	$(GOLANGCI) fmt
+
+$(GOLANGCI):
+	@mkdir -p bin
+	GOBIN=$(CURDIR)/bin $(GO) install $(GOLANGCI_MODULE)@$(GOLANGCI_VERSION)
+	@mv bin/golangci-lint $@
+
+.PHONY: generate
+generate: ## Write generated files anew
+	$(GO) generate $(PKGS)
+
+# The tree may hold uncommitted work, so what counts is whether generating
+# changed anything, not whether anything is changed.
+.PHONY: generated
+generated: ## Fail when a generated file is not current
+	@state() { git diff; git ls-files -z --others --exclude-standard | xargs -0r sha256sum; }; \
+	before=$$(state | sha256sum); \
+	$(MAKE) --no-print-directory generate; \
+	test "$$before" = "$$(state | sha256sum)" || { \
+		git status --short >&2; echo 'make: generated files were not current; see git diff' >&2; exit 1; }
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is called
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) $(PKGS)
+
+.PHONY: verify
+verify: vet lint race generated ## All that must hold before a change is merged
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin report.xml
