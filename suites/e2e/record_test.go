@@ -4,17 +4,11 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/meshprobe/meshprobe/pkg/cluster"
-	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
-	"github.com/meshprobe/meshprobe/pkg/federate"
-	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/probetest"
 	"github.com/meshprobe/meshprobe/suites"
@@ -59,69 +53,27 @@ func TestRecordFixtures(t *testing.T) {
 	}
 }
 
-// recordRun runs every probe of every profile against a federated mesh.
+// recordRun runs every probe of every profile against a federated mesh, with
+// which nothing may be wrong.
 func recordRun(t *testing.T) *probe.Record {
 	t.Helper()
-	topology, err := cluster.Default(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := (&embedded.Provider{ConnectTimeout: time.Second}).Open(t.Context(), topology, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := set.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
+	set := open(t)
 	federation(t, set)
-	// Profiles decide which probes run, not which observations there are: a
-	// probe of any profile may be the only one to judge an observation.
-	all := suites.All()
-	for i := range all {
-		all[i].Profiles = nil
-	}
-	plan, err := probe.Select(all, probe.Selection{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := filepath.Join(t.TempDir(), "record")
 	recorder, err := probe.NewRecorder(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := probe.NewEnv(t.Context(), set, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sink := &unhealthy{t: t}
-	runner := &probe.Runner{Sink: sink, Recorder: recorder}
-	start := probe.RunStarted{Provider: embedded.Name}
-	setup := func(context.Context, func(probe.Progress)) (*probe.Env, error) { return env, nil }
-	if _, err := runner.Run(t.Context(), start, plan, setup); err != nil {
-		t.Fatal(err)
+	for _, f := range run(t, set, recorder) {
+		if f.Status == probe.Fail || f.Status == probe.Pending || f.Status == probe.Blocked || f.Status == probe.Broken {
+			t.Errorf("%s %s %s: %s %s\n%+v", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason, f.Evidence)
+		}
 	}
 	record, err := probe.ReadRecord(os.DirFS(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return record
-}
-
-func federation(t *testing.T, set *cluster.Set) {
-	t.Helper()
-	root, err := issuer.NewBuiltin(&issuer.Memory{}, issuer.Options{KeyType: issuer.ECDSAP256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := federate.NewPlan(t.Context(), set, federate.Options{Issuer: root, ServiceEntries: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := federate.Apply(t.Context(), plan, nil); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // first is the observation whose subject sorts first, so that recording again
@@ -136,25 +88,3 @@ func first(record *probe.Record, name string) json.RawMessage {
 	}
 	return raw
 }
-
-// unhealthy is a sink that complains about failures: fixtures are recorded
-// from a mesh with which nothing is wrong.
-type unhealthy struct{ t *testing.T }
-
-// Emit takes one event.
-func (u *unhealthy) Emit(e probe.Event) error {
-	done, ok := e.(probe.FindingDone)
-	if !ok {
-		return nil
-	}
-	switch f := done.Finding; f.Status {
-	case probe.Pass, probe.Skip, probe.Warn, probe.Note:
-	default:
-		u.t.Logf("%s %s: %s %s %s %+v", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason, f.Evidence)
-		u.t.Errorf("%s %s: %s", f.Status, f.ID, f.Subject)
-	}
-	return nil
-}
-
-// Close has nothing to close.
-func (u *unhealthy) Close() error { return nil }

@@ -18,7 +18,7 @@ var LocalMTLS = probe.DefineOn(probe.Meta{
 	About:   "A client with an SVID of the same cluster opens mutual TLS to the workload's port. Whatever this shows is not a matter of federation; the rejections below rest on it.",
 	Clause:  spec.IstioMutualTLS,
 	Causes:  append([]probe.Cause{causeNotServing}, verdict.ClientCauses(cluster.Sidecar)...),
-	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "identity/current-ca", "identity/not-expired"},
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "trust/trust-domain", "identity/current-ca", "identity/not-expired"},
 	Applies: "sidecar workloads",
 }, seen.SidecarListeners(), judgeLocalMTLS)
 

@@ -21,7 +21,7 @@ var Handshake = probe.DefineOn(probe.Meta{
 	About:   "A client with an SVID of the same cluster opens mutual TLS to port 15008, without SNI, as a ztunnel does, and waits for SETTINGS: only they prove that the certificate was accepted.",
 	Clause:  spec.HBONETLSProfile,
 	Causes:  append([]probe.Cause{causeNotServing, causeProfile, cause.NotAsked}, verdict.ClientCauses(cluster.Ambient)...),
-	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "identity/current-ca", "identity/not-expired"},
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "trust/trust-domain", "identity/current-ca", "identity/not-expired"},
 	Applies: "ambient workloads",
 }, seen.AmbientListeners(), judgeHandshake)
 

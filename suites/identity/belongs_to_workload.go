@@ -21,7 +21,7 @@ var BelongsToWorkload = probe.DefineOn(probe.Meta{
 	About:   "The SPIFFE ID on the wire is the one that the pod's namespace and service account have in the cluster's trust domain (secure naming).",
 	Clause:  spec.IstioSecureNaming,
 	Causes:  cause.Chains(verifier.CauseWrongIdentity),
-	After:   []string{"identity/spiffe-id"},
+	After:   []string{"identity/spiffe-id", "trust/trust-domain"},
 	Applies: "mesh workloads that serve a port",
 }, seen.Presented(), judgeBelongs)
 

@@ -130,6 +130,8 @@ func TrustDomains(c cluster.Cluster) []string {
 	return append([]string{c.TrustDomain()}, c.TrustDomainAliases()...)
 }
 
+// Bundle is the trust anchors that a namespace verifies peers with. A forbidden
+// read is a *probe.DeniedError.
 func Bundle(ctx context.Context, c cluster.Cluster, namespace string) (Certs, error) {
 	b, ok := cluster.As[cluster.Bundles](c)
 	if !ok {
@@ -142,6 +144,8 @@ func Bundle(ctx context.Context, c cluster.Cluster, namespace string) (Certs, er
 	return FromX509(roots), nil
 }
 
+// Identity is an SVID of the workload's service account, from its cluster's own
+// CA. A forbidden token request is a *probe.DeniedError.
 func Identity(ctx context.Context, c cluster.Cluster, w cluster.Workload) (*cluster.Identity, error) {
 	ids, ok := cluster.As[cluster.Identities](c)
 	if !ok {

@@ -54,7 +54,7 @@ type trustDomainSeen struct {
 }
 
 func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (trustDomainSeen, error) {
-	o := trustDomainSeen{At: env.Now(), Cluster: c.Name(), Want: c.TrustDomain()}
+	o := trustDomainSeen{At: env.Now(), Cluster: c.Name(), Want: asked(env, c.Cluster)}
 	k, err := seen.Kube(c.Cluster)
 	if err != nil {
 		return o, err
@@ -76,6 +76,17 @@ func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubj
 		}
 	}
 	return o, nil
+}
+
+// asked is the trust domain that the topology gives a cluster: the cluster
+// itself may only know what it is configured with.
+func asked(env *probe.Env, c cluster.Cluster) string {
+	for _, spec := range env.Set.Topology.Clusters {
+		if spec.Name == c.Name() && spec.TrustDomain != "" {
+			return spec.TrustDomain
+		}
+	}
+	return c.TrustDomain()
 }
 
 func judgeTrustDomain(o trustDomainSeen) []probe.Finding {

@@ -9,6 +9,7 @@ import (
 	"github.com/meshprobe/meshprobe/fixtures"
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
+	_ "github.com/meshprobe/meshprobe/pkg/probe/probetest" // for its flags
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/seen"
 	"github.com/meshprobe/meshprobe/suites/verdict"
