@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/hbone"
@@ -69,6 +70,12 @@ type Hello struct {
 	MaxVersion uint16            // 0 means the newest
 }
 
+// patience is how long silence must last before it means "not refused". A peer
+// on a busy machine may take a good part of it to refuse, and only a peer that
+// stays silent when it is content (Envoy's tcp_proxy in front of a silent
+// application) costs it.
+const patience = 500 * time.Millisecond
+
 // Try makes one handshake and finds out what the peer thinks of it.
 func Try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake {
 	h := Handshake{Address: hello.Address, SNI: hello.SNI, Offered: hello.ALPN}
@@ -78,7 +85,7 @@ func Try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake 
 		return h
 	}
 	cfg := h.config(env, hello)
-	got := hbone.Acceptor{TLS: cfg}.Try(ctx, conn)
+	got := hbone.Acceptor{TLS: cfg, Floor: patience}.Try(ctx, conn)
 	h.Outcome, h.Proof = outcome(got.Verdict), string(got.Proof)
 	if got.Verdict == hbone.VerdictRefused {
 		h.Alert = hbone.AlertName(got.Alert)
