@@ -13,7 +13,10 @@ import (
 // Kube is the ability to speak to a cluster's Kubernetes API. The clients act
 // with whatever rights the provider was given.
 type Kube interface {
+	// Kubernetes is the typed client.
 	Kubernetes() kubernetes.Interface
+
+	// Dynamic is the client for Istio's and the Gateway API's kinds.
 	Dynamic() dynamic.Interface
 
 	// APIServer says where the other clusters' control planes reach this API,
