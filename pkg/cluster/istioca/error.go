@@ -31,6 +31,7 @@ type Error struct {
 	Err   error
 }
 
+// Error names phase, code and cause.
 func (e *Error) Error() string {
 	if e.Phase == PhaseCall {
 		return fmt.Sprintf("istioca: %s: %s: %v", e.Phase, e.Code, e.Err)
