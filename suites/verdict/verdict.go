@@ -141,6 +141,9 @@ func Refusal(label string, got seen.Handshake, control seen.Handshake, alerts []
 	switch {
 	case !control.Outcome.OK():
 		return probe.Breaking("no positive control: a client that must be accepted was not", probe.Text("control", control.Said()))
+	case got.Outcome == seen.NotRefused && control.Outcome == seen.Accepted:
+		// This peer says so when it is content: silence is a slow peer's.
+		return probe.Breaking("neither accepted nor refused in time", evidence)
 	case got.Outcome.OK():
 		return probe.Failing(accepted, evidence)
 	case got.Outcome == seen.Refused && slices.Contains(alerts, got.Alert):
