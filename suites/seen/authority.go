@@ -131,16 +131,37 @@ func (a *Authority) serving(ctx context.Context, c cluster.Cluster) {
 // mints no identities, or nothing runs to ask for, there is none to judge.
 func (a *Authority) issued(ctx context.Context, env *probe.Env, c cluster.Cluster) {
 	ids, ok := cluster.As[cluster.Identities](c)
-	i := slices.IndexFunc(env.Workloads, func(w cluster.Workload) bool { return w.Cluster == c.Name() })
-	if !ok || i < 0 {
+	w := a.asker(ctx, env, c)
+	if !ok || w == nil {
 		return
 	}
-	id, err := ids.Identity(ctx, env.Workloads[i].Namespace, env.Workloads[i].ServiceAccount)
+	id, err := ids.Identity(ctx, w.Namespace, w.ServiceAccount)
 	if err != nil {
 		a.IssuedError = err.Error()
 		return
 	}
 	a.Issued, a.IssuedRoots = FromX509(id.Certificates), FromX509(id.Roots)
+}
+
+// asker is the workload in whose name a certificate is asked for: one that
+// verifies istiod with the roots that istiod itself distributed. Namespaces with
+// other roots are a matter of their own.
+func (a *Authority) asker(ctx context.Context, env *probe.Env, c cluster.Cluster) *cluster.Workload {
+	var first *cluster.Workload
+	seen := map[string]bool{}
+	for i, w := range env.Workloads {
+		if w.Cluster != c.Name() || seen[w.Namespace] {
+			continue
+		}
+		seen[w.Namespace] = true
+		if first == nil {
+			first = &env.Workloads[i]
+		}
+		if roots, err := Bundle(ctx, c, w.Namespace); err == nil && slices.Equal(roots.SPKIs(), a.Roots.SPKIs()) {
+			return &env.Workloads[i]
+		}
+	}
+	return first
 }
 
 func caSecret(ctx context.Context, k kubernetes.Interface, name string) (*CASecret, error) {

@@ -55,11 +55,12 @@ func observeSidecarEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
-	o.Outer.Handshake = Try(ctx, env, DialFrom(src, o.Source, o.Endpoint.Address), Hello{
+	look, cancel := short(ctx)
+	defer cancel()
+	o.Outer.Handshake = Try(look, env, DialFrom(src, o.Source, o.Endpoint.Address), Hello{
 		Address: o.Endpoint.Address, SNI: o.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id,
 	})
-	o.control(ctx, src)
-	return o, nil
+	return o, o.control(ctx, src)
 }
 
 func observeAmbientEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Edge, error) {
@@ -67,15 +68,25 @@ func observeAmbientEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
+	look, cancel := short(ctx)
+	defer cancel()
+	if err := o.ambient(look, env, src, id); err != nil {
+		return o, err
+	}
+	return o, o.control(ctx, src)
+}
+
+// ambient opens HBONE to the endpoint, and HBONE inside it where the endpoint
+// is a gateway.
+func (o *Edge) ambient(ctx context.Context, env *probe.Env, src cluster.Cluster, id *cluster.Identity) error {
 	outer := o.Outer.Session(ctx, env, id, o.Endpoint.Address, DialFrom(src, o.Source, o.Endpoint.Address))
-	o.control(ctx, src)
 	if outer == nil {
-		return o, nil
+		return nil
 	}
 	defer func() { _ = outer.Close() }()
 	tunnel := o.Outer.Connect(ctx, outer, o.Endpoint.Authority)
 	if tunnel == nil || !o.Endpoint.Gateway {
-		return o, closeTunnel(tunnel)
+		return closeTunnel(tunnel)
 	}
 	defer func() { _ = tunnel.Close() }()
 	o.Inner = &Layer{}
@@ -83,10 +94,10 @@ func observeAmbientEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if inner == nil {
 		// An ambient gateway may answer 200 first and reset once bytes flow.
 		o.Outer.Reset = o.Inner.Reset
-		return o, nil
+		return nil
 	}
 	defer func() { _ = inner.Close() }()
-	return o, closeTunnel(o.Inner.Connect(ctx, inner, o.Endpoint.Authority))
+	return closeTunnel(o.Inner.Connect(ctx, inner, o.Endpoint.Authority))
 }
 
 func closeTunnel(c *hbone.Conn) error {
@@ -177,26 +188,17 @@ func (o *Edge) resolve(ctx context.Context, src cluster.Cluster, svc cluster.Ser
 	return nil
 }
 
-// control tells a dead target from a dead vantage point: where the target was
-// not reached, the source's own istiod must be.
-func (o *Edge) control(ctx context.Context, src cluster.Cluster) {
-	if o.Outer.Outcome != Unreachable {
-		return
+// control tells a dead target from a dead vantage point, for the judges where
+// the target was not reached, and as an error where it fell silent later.
+func (o *Edge) control(ctx context.Context, src cluster.Cluster) error {
+	switch {
+	case o.Outer.Outcome == Unreachable:
+		o.Control = Control(ctx, src, o.Source)
+		return nil
+	case o.Outer.cutOff(), o.Inner != nil && o.Inner.cutOff():
+		return alive(ctx, src, o.Source)
 	}
-	o.Control = Control(ctx, src, o.Source)
-}
-
-// Control dials the istiod of a workload's own cluster from the workload. It
-// returns the error, empty where the dial worked.
-func Control(ctx context.Context, c cluster.Cluster, from cluster.Workload) string {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	conn, err := c.Dial(ctx, from, fmt.Sprintf("istiod.%s.svc:%d", SystemNamespace, cluster.PortCA))
-	if err != nil {
-		return err.Error()
-	}
-	_ = conn.Close()
-	return ""
+	return nil
 }
 
 // DialFrom opens streams from a workload, short of an observation's time.

@@ -20,9 +20,10 @@ const (
 
 // Gateway is the east-west gateway of a cluster as another cluster meets it.
 type Gateway struct {
-	Edge           // an edge into the cluster, and what came of a known name
-	Unknown  Layer `json:"unknown"`            // the same with a name that the gateway cannot know
-	Tunneled Layer `json:"tunneled,omitempty"` // HBONE: what a 200 for that name leads to
+	Edge            // an edge into the cluster, and what came of a known name
+	NoCaller string `json:"noCaller,omitempty"` // why the caller got no certificate, so that nothing was tried
+	Unknown  Layer  `json:"unknown"`            // the same with a name that the gateway cannot know
+	Tunneled Layer  `json:"tunneled,omitempty"` // HBONE: what a 200 for that name leads to
 }
 
 // Passthroughs observes the 15443 gateway of each cluster that a sidecar edge
@@ -66,47 +67,54 @@ func edgeInto(env *probe.Env, c cluster.Cluster, dp cluster.DataPlane) (cluster.
 
 func observePassthrough(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (Gateway, error) {
 	edge, _ := edgeInto(env, c.Cluster, cluster.Sidecar)
-	o, src, id, err := prepare(ctx, env, edge)
-	g := Gateway{Edge: o}
-	if err != nil || o.Endpoint == nil {
+	g, src, id, ready, err := approach(ctx, env, edge)
+	if !ready {
 		return g, err
 	}
-	addr := o.Endpoint.Address
-	dial := DialFrom(src, o.Source, addr)
-	hello := Hello{Address: addr, SNI: o.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id}
-	g.Outer.Handshake = Try(ctx, env, dial, hello)
-	g.control(ctx, src)
-	if g.Outer.Outcome == Unreachable {
-		return g, nil
+	look, cancel := short(ctx)
+	defer cancel()
+	addr := g.Endpoint.Address
+	dial := DialFrom(src, g.Source, addr)
+	hello := Hello{Address: addr, SNI: g.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id}
+	g.Outer.Handshake = Try(look, env, dial, hello)
+	if g.Outer.Outcome != Unreachable {
+		hello.SNI = cluster.SNI(unknownHost, unknownPort)
+		g.Unknown.Handshake = Try(look, env, dial, hello)
 	}
-	hello.SNI = cluster.SNI(unknownHost, unknownPort)
-	g.Unknown.Handshake = Try(ctx, env, dial, hello)
-	return g, nil
+	return g, g.control(ctx, src)
 }
 
 func observeHBONEGateway(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (Gateway, error) {
 	edge, _ := edgeInto(env, c.Cluster, cluster.Ambient)
-	o, src, id, err := prepare(ctx, env, edge)
-	g := Gateway{Edge: o}
-	if err != nil || o.Endpoint == nil {
+	g, src, id, ready, err := approach(ctx, env, edge)
+	if !ready {
 		return g, err
 	}
-	addr := o.Endpoint.Address
-	s := g.Outer.Session(ctx, env, id, addr, DialFrom(src, o.Source, addr))
-	g.control(ctx, src)
+	look, cancel := short(ctx)
+	defer cancel()
+	if err := g.hbone(look, env, src, id); err != nil {
+		return g, err
+	}
+	return g, g.control(ctx, src)
+}
+
+// hbone asks the gateway for a known name, then for an unknown one.
+func (g *Gateway) hbone(ctx context.Context, env *probe.Env, src cluster.Cluster, id *cluster.Identity) error {
+	addr := g.Endpoint.Address
+	s := g.Outer.Session(ctx, env, id, addr, DialFrom(src, g.Source, addr))
 	if s == nil {
-		return g, nil
+		return nil
 	}
 	defer func() { _ = s.Close() }()
-	if err := closeTunnel(g.Outer.Connect(ctx, s, o.Endpoint.Authority)); err != nil {
-		return g, err
+	if err := closeTunnel(g.Outer.Connect(ctx, s, g.Endpoint.Authority)); err != nil {
+		return err
 	}
 	g.Unknown.Handshake = g.Outer.Handshake
 	tunnel := g.Unknown.Connect(ctx, s, UnknownAuthority)
 	if tunnel == nil {
-		return g, nil
+		return nil
 	}
-	return g, g.through(ctx, env, id, tunnel)
+	return g.through(ctx, env, id, tunnel)
 }
 
 // through finds out where a tunnel for an unknown name leads: Envoy may answer

@@ -86,8 +86,26 @@ func observeListener(
 	if err != nil {
 		return l, err
 	}
-	l.Plain = TryPlain(ctx, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
-	return l, look(&l, ctx, env, c, id)
+	quick, cancel := short(ctx)
+	defer cancel()
+	l.Plain = TryPlain(quick, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
+	if err := look(&l, quick, env, c, id); err != nil {
+		return l, err
+	}
+	if l.silent() {
+		return l, alive(ctx, c, l.Source)
+	}
+	return l, nil
+}
+
+// silent says that something which must answer did not: the positive control,
+// a CONNECT, plaintext where the mode promises to take it, or a refusal.
+func (l *Listener) silent() bool {
+	disabled := l.Workload.DataPlane == cluster.Sidecar && l.Workload.MTLS == cluster.Disable
+	return !disabled && l.Good.cutOff() ||
+		l.Elsewhere != nil && l.Elsewhere.Authority != "" && l.Elsewhere.Status == 0 && l.Elsewhere.Reset == "" ||
+		l.Workload.MTLS != cluster.Strict && l.Plain.Outcome != Accepted ||
+		l.Foreign.Outcome == NotRefused || l.NoCert.Outcome == NotRefused || l.OldTLS.Outcome == NotRefused
 }
 
 // neighbour is another workload of the mesh in the same cluster, so that a

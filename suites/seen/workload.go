@@ -53,15 +53,20 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 	if err != nil {
 		return o, err
 	}
+	look, cancel := short(ctx)
+	defer cancel()
 	if w.DataPlane == cluster.Ambient {
 		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
-		o.Handshake = hboneHandshake(ctx, env, id, addr, DialFrom(c, source, addr))
+		o.Handshake = hboneHandshake(look, env, id, addr, DialFrom(c, source, addr))
 	} else {
 		addr := netip.AddrPortFrom(w.Address, w.Service.Port).String()
-		o.Handshake = Try(ctx, env, DialFrom(c, source, addr), Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
+		o.Handshake = Try(look, env, DialFrom(c, source, addr), Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
 	}
-	if o.Handshake.Outcome == Unreachable {
+	switch {
+	case o.Handshake.Outcome == Unreachable:
 		o.Control = Control(ctx, c, source)
+	case o.Handshake.Outcome.cutOff() && len(o.Handshake.Chain) == 0:
+		return o, alive(ctx, c, source)
 	}
 	return o, nil
 }
