@@ -10,7 +10,7 @@ PKGS ?= ./...
 # The tools that are not in go.mod, pinned here and nowhere else.
 GOLANGCI_MODULE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 GOLANGCI_VERSION := v2.15.0
-GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK_VERSION := v1.8.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
 # How long each fuzz target runs, and each benchmark, and how often.
