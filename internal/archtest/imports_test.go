@@ -20,7 +20,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{
 		"pkg/report/...", "suites/...", "pkg/federate/...", "pkg/probe", "pkg/probe/spec", "pkg/probe/verifier",
-		"pkg/hbone", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/hbone", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"suites", []string{
 		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/cluster",
@@ -28,7 +28,7 @@ var layers = []layer{
 	// The adapter opens clusters, so it alone of the suites knows the providers.
 	{"suites/e2e", []string{
 		"suites/...", "pkg/probe/...", "pkg/federate/...", "pkg/report/...",
-		"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"pkg/report", []string{"pkg/probe", "pkg/probe/spec"}},
 	{"pkg/federate", []string{"pkg/federate/issuer", "pkg/cluster", "pkg/hbone"}},

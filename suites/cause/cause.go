@@ -15,6 +15,8 @@ const (
 	restartIstiod    = "kubectl --context {{.Cluster}} -n istio-system rollout restart deployment/istiod"
 	restartWorkloads = "kubectl --context {{.Cluster}} -n {{.Namespace}} rollout restart deployment"
 	refederate       = "meshprobe federate plan    # one shared root, one intermediate per cluster; then: meshprobe federate apply"
+	restartSystem    = "kubectl --context {{.Cluster}} -n istio-system rollout restart deployment,daemonset    # gateways and ztunnel"
+	restartMeshed    = "for ns in $(kubectl --context {{.Cluster}} get namespaces -l istio-injection=enabled -o name); do kubectl --context {{.Cluster}} -n ${ns#namespace/} rollout restart deployment; done"
 	showCA           = "kubectl --context {{.Cluster}} -n istio-system get secret cacerts -o jsonpath='{.data.ca-cert\\.pem}' | base64 -d | openssl x509 -noout -text"
 	showBundle       = "kubectl --context {{.Cluster}} -n istio-system get configmap istio-ca-root-cert -o jsonpath='{.data.root-cert\\.pem}' | openssl x509 -noout -subject -fingerprint"
 )
@@ -87,4 +89,13 @@ var chains = []probe.Cause{
 	}},
 	{Code: verifier.CauseNoCertificate, Title: "the peer presented no certificate", Try: []string{"find out what answers there: openssl s_client -connect ADDRESS -showcerts"}},
 	{Code: verifier.CauseOversized, Title: "the peer's chain is too large to be one", Try: []string{"find out what answers there: openssl s_client -connect ADDRESS -showcerts"}},
+}
+
+// RestartMesh is the steps that make a change of the control plane's reach
+// everything in the cluster of the subject, in the order in which they must
+// be done.
+func RestartMesh() []string {
+	return []string{
+		restartIstiod + " && kubectl --context {{.Cluster}} -n istio-system rollout status deployment/istiod", restartSystem, restartMeshed,
+	}
 }

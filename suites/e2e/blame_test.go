@@ -62,7 +62,7 @@ func TestOneFaultOneFailure(t *testing.T) {
 		"cert-chain-empty":   {cacerts(func(d map[string][]byte) { delete(d, "cert-chain.pem") }), "fail ca/cacerts-complete east cacerts-incomplete"},
 		"root-is-signer":     {cacerts(func(d map[string][]byte) { d["root-cert.pem"] = d["ca-cert.pem"] }), "fail ca/signed-by-root east root-is-intermediate"},
 		"chain-is-root-only": {cacerts(func(d map[string][]byte) { d["cert-chain.pem"] = d["root-cert.pem"] }), "fail ca/chain-order east intermediate-not-sent"},
-		"other-trust-domain": {otherTrustDomain, "fail trust/trust-domain east trust-domain-differs"},
+		"other-trust-domain": {otherTrustDomain, "fail trust/trust-domain east td-mismatch-sidecar-no-alias"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := open(t)

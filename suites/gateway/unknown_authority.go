@@ -29,6 +29,9 @@ var causeAnyAuthority = probe.Cause{
 }
 
 func judgeUnknownAuthority(g seen.Gateway) []probe.Finding {
+	if f, blocked := way(g); blocked {
+		return []probe.Finding{f}
+	}
 	if g.Outer.Status != 200 {
 		return []probe.Finding{probe.Skipping(fmt.Sprintf("no positive control: a known service was answered %d, which is judged per edge", g.Outer.Status))}
 	}

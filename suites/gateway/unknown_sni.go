@@ -35,6 +35,9 @@ var (
 )
 
 func judgeUnknownSNI(g seen.Gateway) []probe.Finding {
+	if f, blocked := way(g); blocked {
+		return []probe.Finding{f}
+	}
 	h := g.Unknown.Handshake
 	evidence := probe.WantGot("answer to "+h.SNI, "closed without an alert", h.Said())
 	switch {

@@ -15,5 +15,8 @@ func way(g seen.Gateway) (probe.Finding, bool) {
 	if g.Endpoint == nil || !g.Endpoint.Gateway {
 		return probe.Skipping("istiod of the calling cluster does not send calls to the gateway"), true
 	}
+	if g.NoCaller != "" {
+		return probe.Skipping("the CA of the calling cluster gives its workloads no certificate"), true
+	}
 	return verdict.Way(g.Edge)
 }

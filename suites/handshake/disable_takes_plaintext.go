@@ -17,6 +17,7 @@ var DisableTakesPlaintext = probe.DefineOn(probe.Meta{
 	About:   "With mode DISABLE a plaintext request is answered, and a mesh client's TLS finds no mesh identity.",
 	Clause:  spec.IstioDisable,
 	Causes:  []probe.Cause{causeNotDisabled},
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "sidecar workloads",
 }, seen.SidecarListeners(), inMode(cluster.Disable, judgeDisable))
 

@@ -19,7 +19,7 @@ var ForeignRootRefused = probe.DefineOn(probe.Meta{
 	About:   "A client shows the SPIFFE ID that is accepted otherwise, signed by a root made for this purpose. Envoy, Go and OpenSSL answer unknown_ca; any other reason would prove nothing.",
 	Clause:  spec.IstioRejectForeignRoot,
 	Causes:  []probe.Cause{causeForeignAccepted, verdict.WrongReason},
-	After:   []string{"handshake/local-mtls"},
+	After:   []string{"handshake/local-mtls", "handshake/client-cert-required"},
 	Applies: "sidecar workloads",
 }, seen.SidecarListeners(), judgeForeignRootRefused)
 

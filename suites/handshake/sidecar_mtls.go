@@ -22,10 +22,10 @@ var SidecarMTLS = probe.DefineOn(probe.Meta{
 	Causes: append(append(verdict.WayCauses(), cause.NoSNIMatch, cause.Terminated, cause.ClosedAfter),
 		verdict.ClientCauses(cluster.Sidecar)...),
 	After: []string{
-		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret",
+		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret", "discovery/network-label",
 		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
 	},
-	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "gateway/passthrough"},
+	AfterTo: []string{"discovery/gateway-address", "gateway/passthrough"},
 	Applies: "sidecar edges",
 	Proves:  true,
 }, seen.SidecarEdges(), judgeSidecarMTLS)

@@ -17,7 +17,7 @@ var ForeignRootRefused = probe.DefineOn(probe.Meta{
 	About:   "The client that is accepted otherwise shows its SPIFFE ID under a root made for this purpose. Envoy, ztunnel and Go all answer unknown_ca.",
 	Clause:  spec.HBONETrustDomain,
 	Causes:  []probe.Cause{causeForeignAccepted, verdict.WrongReason},
-	After:   []string{"hbone/handshake"},
+	After:   []string{"hbone/handshake", "hbone/client-cert-required"},
 	Applies: "ambient workloads",
 }, seen.AmbientListeners(), func(l seen.Listener) []probe.Finding {
 	return []probe.Finding{verdict.Refusal("HBONE client under a foreign root", l.Foreign, l.Good.Handshake, []string{"unknown_ca"}, causeForeignAccepted)}

@@ -20,7 +20,7 @@ var CurrentCA = probe.DefineOn(probe.Meta{
 	About:   "The leaf's signature is checked against ca-cert.pem in force. An older leaf is Pending until half of its life is over, when the workload renews it, and a failure where its root is not trusted any more.",
 	Clause:  spec.IstioLeafTrusted,
 	Causes:  []probe.Cause{causeStaleLeaf},
-	After:   []string{"ca/istiod-serves-cacerts"},
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
 }, seen.Presented(), judgeCurrentCA)
 

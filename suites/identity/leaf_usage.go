@@ -21,6 +21,7 @@ var LeafUsage = probe.DefineOn(probe.Meta{
 	About:   "X509-SVID §4: CA flag false, key usage present and critical with digitalSignature and without keyCertSign and cRLSign, extended key usage (where present) with both serverAuth and clientAuth.",
 	Clause:  spec.X509LeafValidation,
 	Causes:  cause.Chains(verifier.CauseLeafIsCA, verifier.CauseKeyUsage, verifier.CauseEKU),
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
 }, seen.Presented(), judgeLeafUsage)
 

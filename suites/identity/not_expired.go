@@ -20,7 +20,7 @@ var NotExpired = probe.DefineOn(probe.Meta{
 	About:   "Leaf, intermediates and, where it is sent, the root are inside their validity at the time of the handshake.",
 	Clause:  spec.RFC5280PathValidity,
 	Causes:  cause.Chains(verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseRootExpired, verifier.CauseClockSkew),
-	After:   []string{"ca/lifetime-left"},
+	After:   []string{"ca/lifetime-left", "ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
 }, seen.Presented(), judgeNotExpired)
 

@@ -23,6 +23,7 @@ var SPIFFEID = probe.DefineOn(probe.Meta{
 	About:   "The leaf on the wire has one URI SAN, it is a valid SPIFFE ID (SPIFFE-ID §2), and its path is /ns/NAMESPACE/sa/SERVICE-ACCOUNT. ztunnel refuses everything else.",
 	Clause:  spec.X509URISAN,
 	Causes:  cause.Chains(verifier.CauseSANShape),
+	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
 }, seen.Presented(), judgeSPIFFEID)
 

@@ -11,6 +11,8 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
+	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
 
@@ -21,7 +23,7 @@ var TrustDomain = probe.Define(probe.Meta{
 	Title:   "the trust domain is the one asked for, in configuration and certificates",
 	About:   "meshConfig.trustDomain (ConfigMap istio of istio-system) is the trust domain that the topology gives the cluster, and a certificate issued just now carries it. istiod reads it at start only.",
 	Clause:  spec.IstioIdentityPath,
-	Causes:  []probe.Cause{causeMeshConfig, causeOtherTrustDomain, causeNotApplied},
+	Causes:  []probe.Cause{causeMeshConfig, causeNoAlias, causeAmbientDomain, causeOtherTrustDomain, causeNotApplied},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "clusters",
 }, probe.Clusters, observeTrustDomain, judgeTrustDomain)
@@ -30,6 +32,18 @@ var (
 	causeMeshConfig = probe.Cause{
 		Code: "mesh-config-unreadable", Title: "the mesh configuration is not valid YAML: istiod goes on with what it had, or with defaults",
 		Try: []string{"kubectl --context {{.Cluster}} -n istio-system get configmap istio -o jsonpath='{.data.mesh}'"},
+	}
+	causeNoAlias = probe.Cause{
+		Code: verifier.CauseTrustDomainSidecar, Title: "the cluster has another trust domain than it is meant to have, and other clusters do not admit it",
+		Try: append([]string{
+			"kubectl --context {{.Cluster}} -n istio-system edit configmap istio    # in key mesh: trustDomain: {{.TrustDomain}}",
+		}, cause.RestartMesh()...),
+	}
+	causeAmbientDomain = probe.Cause{
+		Code: verifier.CauseTrustDomainAmbient, Title: "the cluster has another trust domain than it is meant to have; aliases admit it to sidecars, never to ztunnels",
+		Try: append([]string{
+			"kubectl --context {{.Cluster}} -n istio-system edit configmap istio    # in key mesh: trustDomain: {{.TrustDomain}}",
+		}, cause.RestartMesh()...),
 	}
 	causeOtherTrustDomain = probe.Cause{
 		Code: "trust-domain-differs", Title: "the cluster is configured with another trust domain than it is meant to have",
@@ -51,6 +65,10 @@ type trustDomainSeen struct {
 	Want    string          `json:"want"` // of the topology
 	Config  seen.MeshConfig `json:"config"`
 	Issued  []string        `json:"issued"` // URI SANs of a certificate issued just now
+
+	// Where the configuration names another trust domain than was asked for:
+	Others  []clusterTrust `json:"others,omitempty"`  // whom the other clusters admit
+	Ambient bool           `json:"ambient,omitempty"` // a ztunnel serves workloads of the cluster
 }
 
 func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (trustDomainSeen, error) {
@@ -61,6 +79,11 @@ func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubj
 	}
 	if o.Config, err = seen.ReadMeshConfig(ctx, k); err != nil {
 		return o, err
+	}
+	if o.Config.TrustDomain != o.Want {
+		if err := o.compare(ctx, env); err != nil {
+			return o, err
+		}
 	}
 	i := slices.IndexFunc(env.Workloads, func(w cluster.Workload) bool { return w.Cluster == c.Name() && w.DataPlane != cluster.NoMesh })
 	if i < 0 {
@@ -89,6 +112,45 @@ func asked(env *probe.Env, c cluster.Cluster) string {
 	return c.TrustDomain()
 }
 
+// compare looks at whom the other clusters admit.
+func (o *trustDomainSeen) compare(ctx context.Context, env *probe.Env) error {
+	for _, other := range env.Set.Clusters {
+		if other.Name() == o.Cluster {
+			continue
+		}
+		t, err := trustOf(ctx, other)
+		if err != nil {
+			return err
+		}
+		o.Others = append(o.Others, t)
+	}
+	o.Ambient = slices.ContainsFunc(env.Workloads, func(w cluster.Workload) bool {
+		return w.Cluster == o.Cluster && w.DataPlane == cluster.Ambient
+	})
+	return nil
+}
+
+// differs is what is wrong with another trust domain than was asked for: whom
+// it shuts out, if anybody.
+func (o trustDomainSeen) differs(config probe.Evidence) probe.Finding {
+	var evidence []probe.Evidence
+	stranger, foreign := false, false
+	for _, other := range o.Others {
+		evidence = append(evidence, probe.WantGot("trust domains that "+other.Cluster+" admits", o.Config.TrustDomain+", of "+o.Cluster, strings.Join(other.Trust, ", ")).As(probe.KindObject))
+		stranger = stranger || !slices.Contains(other.Trust, o.Config.TrustDomain)
+		foreign = foreign || len(other.Trust) > 0 && other.Trust[0] != o.Config.TrustDomain
+	}
+	why := causeOtherTrustDomain
+	switch {
+	case stranger:
+		why = causeNoAlias
+	case foreign && o.Ambient:
+		why = causeAmbientDomain
+		evidence = append(evidence, probe.Text("ambient workloads of "+o.Cluster, "ztunnel expects its own trust domain of every peer, whatever the aliases say"))
+	}
+	return probe.Failing(why, config, evidence...).With("TrustDomain", o.Want)
+}
+
 func judgeTrustDomain(o trustDomainSeen) []probe.Finding {
 	config := probe.WantGot("meshConfig.trustDomain of "+o.Cluster, o.Want, o.Config.TrustDomain).As(probe.KindObject)
 	switch {
@@ -98,7 +160,7 @@ func judgeTrustDomain(o trustDomainSeen) []probe.Finding {
 		return []probe.Finding{probe.Failing(causeMeshConfig,
 			probe.WantGot("key mesh of ConfigMap istio in "+o.Cluster, "YAML", o.Config.Error).As(probe.KindObject))}
 	case o.Config.TrustDomain != o.Want:
-		return []probe.Finding{probe.Failing(causeOtherTrustDomain, config)}
+		return []probe.Finding{o.differs(config)}
 	}
 	for _, id := range o.Issued {
 		if rest, ok := strings.CutPrefix(id, "spiffe://"); !ok || !strings.HasPrefix(rest, o.Want+"/") {

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fault
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+type resource = schema.GroupVersionResource
+
+var (
+	deployments = appsv1.SchemeGroupVersion.WithResource("deployments")
+	daemonSets  = appsv1.SchemeGroupVersion.WithResource("daemonsets")
+)
+
+const istiod = "istiod"
+
+// settle bounds the wait for a rollout.
+const settle = 30 * time.Second
+
+// restartIstiod is kubectl rollout restart deployment/istiod, and the wait for
+// it.
+func (v *victim) restartIstiod(ctx context.Context) error {
+	return v.restart(ctx, deployments, system, istiod)
+}
+
+// restartRest restarts all that holds a certificate, save what is in the
+// namespaces left out.
+func (v *victim) restartRest(ctx context.Context, leftOut ...string) error {
+	if err := v.restart(ctx, daemonSets, system, "ztunnel"); err != nil {
+		return err
+	}
+	all, err := v.dyn.Resource(deployments).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list deployments: %w", err)
+	}
+	for _, d := range all.Items {
+		if d.GetName() == istiod && d.GetNamespace() == system || slices.Contains(leftOut, d.GetNamespace()) {
+			continue
+		}
+		if err := v.restart(ctx, deployments, d.GetNamespace(), d.GetName()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restartAll does it in the order in which trust moves.
+func (v *victim) restartAll(ctx context.Context) error {
+	if err := v.restartIstiod(ctx); err != nil {
+		return err
+	}
+	return v.restartRest(ctx)
+}
+
+func (v *victim) restart(ctx context.Context, r resource, namespace, name string) error {
+	// Nanoseconds, because two restarts in one second would be one.
+	text := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
+	if err := v.patch(ctx, r, namespace, name, text); err != nil {
+		return err
+	}
+	return v.rolledOut(ctx, r, namespace, name)
+}
+
+// rolledOut is kubectl rollout status.
+func (v *victim) rolledOut(ctx context.Context, r resource, namespace, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	api := v.dyn.Resource(r).Namespace(namespace)
+	got, err := api.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("get %s %s/%s: %w", r.Resource, namespace, name, err)
+	}
+	if complete(r, got) {
+		return nil
+	}
+	w, err := api.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: got.GetResourceVersion()})
+	if err != nil {
+		return fmt.Errorf("watch %s %s/%s: %w", r.Resource, namespace, name, err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s %s/%s does not come up: %w", r.Resource, namespace, name, ctx.Err())
+		case e, open := <-w.ResultChan():
+			if !open {
+				return fmt.Errorf("%s %s/%s: the watch ended", r.Resource, namespace, name)
+			}
+			if o, ok := e.Object.(*unstructured.Unstructured); ok && e.Type == watch.Modified && complete(r, o) {
+				return nil
+			}
+		}
+	}
+}
+
+func complete(r resource, o *unstructured.Unstructured) bool {
+	n := func(path ...string) int64 {
+		v, _, err := unstructured.NestedInt64(o.Object, path...)
+		if err != nil {
+			return -1
+		}
+		return v
+	}
+	if n("status", "observedGeneration") != o.GetGeneration() {
+		return false
+	}
+	if r == daemonSets {
+		want := n("status", "desiredNumberScheduled")
+		return n("status", "updatedNumberScheduled") == want && n("status", "numberAvailable") == want
+	}
+	want, set, err := unstructured.NestedInt64(o.Object, "spec", "replicas")
+	if err != nil || !set {
+		want = 1
+	}
+	return n("status", "replicas") == want && n("status", "updatedReplicas") == want && n("status", "availableReplicas") == want
+}
