@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
@@ -76,11 +77,26 @@ func Select(all []Probe, sel Selection) (Plan, error) {
 		}
 	}
 	if len(plan.Probes) == 0 {
-		near, _ := cluster.Nearest(sel.Run, ids)
-		return Plan{}, &UsageError{Msg: fmt.Sprintf("--run %q and --skip leave no probe of profile %s", sel.Run, sel.Profile.Name), Hint: fmt.Sprintf("did you mean --run '^%s$'? see: meshprobe list probes", near)}
+		return Plan{}, nothingLeft(sel, ids)
 	}
 	plan.stages, err = stages(plan.Probes)
 	return plan, err
+}
+
+func nothingLeft(sel Selection, ids []string) *UsageError {
+	e := &UsageError{Msg: fmt.Sprintf("--run %q matches no probe of profile %s", sel.Run, sel.Profile.Name)}
+	if len(sel.Skip) > 0 {
+		e.Msg = fmt.Sprintf("--run %q and --skip leave no probe of profile %s", sel.Run, sel.Profile.Name)
+	}
+	// People leave out the suite.
+	words := slices.Clone(ids)
+	for _, id := range ids {
+		_, tail, _ := strings.Cut(id, "/")
+		words = append(words, tail)
+	}
+	near, _ := cluster.Nearest(sel.Run, words)
+	e.Hint = fmt.Sprintf("did you mean --run '%s$'? see: meshprobe list probes", near)
+	return e
 }
 
 // stages orders the groups so that each comes after every group that one of

@@ -49,6 +49,7 @@ type observed struct {
 	subject Subject
 	value   any
 	err     error
+	none    bool // the topology has no such subject
 }
 
 // line is an observation in a record.
@@ -59,6 +60,7 @@ type line struct {
 	Value       json.RawMessage `json:"value,omitempty"`
 	Error       string          `json:"error,omitempty"`
 	Denied      string          `json:"denied,omitempty"`
+	None        bool            `json:"none,omitempty"` // there was nothing to observe
 }
 
 func (r *Recorder) start(s RunStarted) error {
@@ -79,7 +81,10 @@ func (r *Recorder) observation(o observed) error {
 	if r == nil || o.name == "" {
 		return nil
 	}
-	l := line{Observation: o.name, Subject: o.subject.String(), Parts: o.subject.Parts()}
+	l := line{Observation: o.name, None: o.none}
+	if !o.none {
+		l.Subject, l.Parts = o.subject.String(), o.subject.Parts()
+	}
 	if o.err != nil {
 		l.Error = unobserved(o.err).Reason
 		if denied, ok := errors.AsType[*DeniedError](o.err); ok {

@@ -34,7 +34,10 @@ func ReadRecord(dir fs.FS) (*Record, error) {
 	}
 	rec := &Record{byName: map[string][]line{}}
 	if err := json.Unmarshal(raw, &rec.Start); err != nil {
-		return nil, fmt.Errorf("probe: %s: %w", recordRunFile, err)
+		return nil, fmt.Errorf("probe: not a record directory: %s: %w", recordRunFile, err)
+	}
+	if rec.Start.Started.IsZero() {
+		return nil, fmt.Errorf("probe: not a record directory: %s tells of no run", recordRunFile)
 	}
 	f, err := dir.Open(recordObservationsFile)
 	if err != nil {
@@ -48,6 +51,9 @@ func ReadRecord(dir fs.FS) (*Record, error) {
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			return nil, fmt.Errorf("probe: %s line %d: %w", recordObservationsFile, n, err)
 		}
+		if l.Observation == "" {
+			return nil, fmt.Errorf("probe: %s line %d is no observation", recordObservationsFile, n)
+		}
 		rec.byName[l.Observation] = append(rec.byName[l.Observation], l)
 	}
 	if err := sc.Err(); err != nil {
@@ -55,6 +61,11 @@ func ReadRecord(dir fs.FS) (*Record, error) {
 	}
 	return rec, nil
 }
+
+// Has says whether the recorded run made the observation of a name, or found
+// that there was nothing to observe. A probe of any other observation cannot be
+// replayed.
+func (r *Record) Has(name string) bool { return len(r.byName[name]) > 0 }
 
 // Recorded is the observations of a record, by name, as raw JSON with their
 // subjects, in the order in which they were made.
@@ -97,7 +108,7 @@ func (r *Record) source(o *observation) *observation {
 		over: func(*Env) iter.Seq[Subject] {
 			return func(yield func(Subject) bool) {
 				for _, l := range lines {
-					if !yield(recorded{l}) {
+					if !l.None && !yield(recorded{l}) {
 						return
 					}
 				}

@@ -385,7 +385,7 @@ func TestSelect(t *testing.T) {
 	}{
 		"unknown-skip": {[]probe.Probe{a, b}, probe.Selection{Skip: []string{"a/y"}}, `unknown probe "a/y"`},
 		"bad-regexp":   {[]probe.Probe{a, b}, probe.Selection{Run: "("}, `--run "(" is no regular expression`},
-		"nothing-left": {[]probe.Probe{a, b}, probe.Selection{Run: "^c"}, `--run "^c" and --skip leave no probe`},
+		"nothing-left": {[]probe.Probe{a, b}, probe.Selection{Run: "^c"}, `--run "^c" matches no probe`},
 		"twice":        {[]probe.Probe{a, a}, probe.Selection{}, "a/x is there twice"},
 		"circle":       {circle, probe.Selection{}, "go in a circle"},
 		"not-defined":  {[]probe.Probe{{Meta: meta("a/x")}}, probe.Selection{}, "was not made by Define"},

@@ -27,6 +27,7 @@ func (r *run) do(ctx context.Context, env *Env, j job) outcome {
 	out := outcome{job: j}
 	if j.subject == nil {
 		out.job.subject = Mesh{}
+		out.record = observed{name: j.group.obs.name, none: true}
 		for _, p := range j.group.probes {
 			reason := "there are no " + p.Applies + " in this topology"
 			out.findings = append(out.findings, p.complete(Skipping(reason), Mesh{}))
@@ -34,7 +35,7 @@ func (r *run) do(ctx context.Context, env *Env, j job) outcome {
 		return out
 	}
 	local := map[string]string{} // probe of this group that failed → root
-	look := slices.ContainsFunc(j.group.probes, func(p Probe) bool { return r.blocker(p, j.subject, nil) == "" })
+	look := r.wanted(j)
 	begin := r.Now()
 	var v any
 	var err error
@@ -62,6 +63,20 @@ func (r *run) do(ctx context.Context, env *Env, j job) outcome {
 		}
 	}
 	return out
+}
+
+// wanted says whether a probe of the group is free to judge, so that the
+// observation is worth its time.
+func (r *run) wanted(j job) bool {
+	blocked := map[string]string{}
+	for _, p := range j.group.probes {
+		root := r.blocker(p, j.subject, blocked)
+		if root == "" {
+			return true
+		}
+		blocked[p.ID] = root
+	}
+	return false
 }
 
 // findings is what one probe says, or why it cannot.
