@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,5 +54,16 @@ func (c *cli) explain(id string) error {
 		_, err := fmt.Fprint(c.Out, text)
 		return err
 	}
-	return &usageError{msg: fmt.Sprintf("there is no probe or cause %q", id), hint: cluster.DidYouMean(id, explainable())}
+	return &usageError{msg: fmt.Sprintf("there is no probe or cause %q", id), hint: fmt.Sprintf("did you mean %q?", closest(id, explainable()))}
+}
+
+// closest prefers what contains the word to what is spelled like it.
+func closest(word string, candidates []string) string {
+	for _, c := range candidates {
+		if word != "" && strings.Contains(c, word) {
+			return c
+		}
+	}
+	near, _ := cluster.Nearest(word, candidates)
+	return near
 }

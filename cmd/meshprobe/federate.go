@@ -4,22 +4,277 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/federate"
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
 
-type rootFlags struct{}
+// exitFound is the status of a mesh whose clusters do not trust each other.
+const exitFound = 1
 
-func (f *rootFlags) add(cmd *cobra.Command) {}
+// verb is one of the commands of federate. On embedded each acts inside a run
+// of its own, so that what it says can be tried anywhere.
+type verb struct {
+	name, short, long string
+	do                func(context.Context, *federating) error
+}
 
-type federation struct{}
+func (c *cli) verbs() []verb {
+	return []verb{
+		{"plan", "Say what federating the clusters would change", "plan prints, as a diff and without keys, what federating would change. It\nwrites nothing.", planned},
+		{"apply", "Federate the clusters and prove it by handshakes", "apply gives the clusters one shared root and an intermediate each, restarts\nwhat must take new certificates, lets the control planes find each other, and\nproves the result by a real handshake in every direction.", applied},
+		{"verify", "Prove by handshakes that the clusters trust each other", "verify opens a real handshake in every direction over every data plane. On\nembedded it federates the clusters first.", verified},
+		{"status", "Say how far the federation of each cluster came", "status prints root, intermediate and outstanding steps of each cluster, as its\nKubernetes API tells them. On embedded it does so before and after apply.", stated},
+		{"rollback", "Put back what was there before", "rollback puts back, byte for byte, what was there before apply. On embedded it\napplies first and then compares every object with what it was.", rolledBack},
+	}
+}
 
-func (f *rootFlags) federation(t cluster.Topology) (*federation, error) { return &federation{}, nil }
+func (c *cli) federateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "federate",
+		Short: "Plan, apply, verify or roll back the trust between clusters",
+		Long: `federate makes clusters trust each other: one shared root, an intermediate per
+cluster whose key never leaves it, and what the control planes need to find
+each other.
 
-func (f *federation) apply(ctx context.Context, set *cluster.Set, events cluster.Events) error {
+On the embedded provider each command acts inside one run: it opens the
+clusters, does what it is asked, says what came of it, and closes them.`,
+		Example: "  meshprobe federate plan\n  meshprobe federate apply --root-dir root",
+		Args:    c.noSubcommand,
+		RunE: func(*cobra.Command, []string) error {
+			return &usageError{msg: "federate needs a verb", hint: "meshprobe federate plan, apply, verify, status or rollback"}
+		},
+	}
+	for _, v := range c.verbs() {
+		var clusters clusterFlags
+		var root rootFlags
+		sub := &cobra.Command{
+			Use: v.name, Short: v.short, Long: v.long,
+			Example: "  meshprobe federate " + v.name,
+			Args:    exactArgs(0, "no arguments"),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return c.federate(cmd.Context(), v, clusters, root)
+			},
+		}
+		clusters.add(sub)
+		root.add(sub)
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+// federating is what a verb works with.
+type federating struct {
+	*federation
+	cli  *cli
+	set  *cluster.Set
+	opts federate.Options
+}
+
+func (f *federating) say(format string, args ...any) { fmt.Fprintf(f.cli.Out, format+"\n", args...) }
+
+// federate opens the clusters, lets the verb act, and closes them.
+func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root rootFlags) error {
+	topology, err := clusters.topology()
+	if err != nil {
+		return err
+	}
+	provider, err := clusters.open()
+	if err != nil {
+		return err
+	}
+	fed, err := root.federation(ctx, topology)
+	if err != nil {
+		return err
+	}
+	set, err := provider.Open(ctx, topology, nil)
+	if err != nil {
+		return err
+	}
+	f := &federating{federation: fed, cli: c, set: set}
+	if f.opts, err = fed.options(set); err == nil {
+		f.say("meshprobe federate %s   %s · %s\n%s\n", v.name, set.Provider, f.names(), f.opts.Issuer)
+		err = v.do(ctx, f)
+	}
+	err = errors.Join(err, closeSet(ctx, set))
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", err)
+	}
+	if fe, ok := errors.AsType[*federate.Error](err); ok && fe.Step == federate.StepVerify {
+		c.complain(err)
+		c.status = exitFound
+		return nil
+	}
+	return err
+}
+
+func (f *federating) names() string {
+	names := make([]string, len(f.set.Clusters))
+	for i, c := range f.set.Clusters {
+		names[i] = c.Name()
+	}
+	if len(names) > 4 {
+		return fmt.Sprintf("%d clusters", len(names))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+func planned(ctx context.Context, f *federating) error {
+	plan, err := federate.NewPlan(ctx, f.set, f.opts)
+	if err != nil {
+		return err
+	}
+	if err := plan.Diff(f.cli.Out); err != nil {
+		return err
+	}
+	f.say("\n+ made   ~ changed   - removed   ! restarted; nothing was written")
+	f.say("next: meshprobe federate apply    # does this, then proves it by handshakes")
 	return nil
 }
 
-func (c *cli) federateCommand() *cobra.Command { return &cobra.Command{Use: "federate"} }
+// federateAll applies and prints the steps as they end.
+func (f *federating) federateAll(ctx context.Context, verify bool) error {
+	o := f.opts
+	o.NoVerify = !verify
+	p := &steps{w: f.cli.Out, all: len(f.set.Clusters)}
+	err := f.applyWith(ctx, f.set, o, p.event)
+	p.end(err == nil)
+	return err
+}
+
+func applied(ctx context.Context, f *federating) error {
+	begin := time.Now()
+	if err := f.federateAll(ctx, true); err != nil {
+		return err
+	}
+	f.say("\n%s trust each other: proved by a handshake in every direction, in %s", f.names(), elapsed(time.Since(begin)))
+	f.say("next: meshprobe run               # federates in the same way, then runs every probe")
+	return nil
+}
+
+func verified(ctx context.Context, f *federating) error {
+	if err := f.federateAll(ctx, false); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := federate.Verify(ctx, f.set, f.opts, nil); err != nil {
+		return err
+	}
+	f.say("")
+	planes := directions(f.set)
+	for p := range f.set.Directions() {
+		if names := planes[p.String()]; len(names) > 0 && len(f.set.Clusters) <= 4 {
+			f.say("✓ %-24s handshake over %s", p, strings.Join(names, " and "))
+		}
+	}
+	f.say("%d directions hold, proved by handshakes in %s", len(planes), elapsed(time.Since(begin)))
+	f.say("next: meshprobe run               # every probe, with the reason for whatever fails")
+	return nil
+}
+
+// directions are the data planes of the edges between clusters, by ordered
+// pair.
+func directions(set *cluster.Set) map[string][]string {
+	out := map[string][]string{}
+	for e := range set.Edges() {
+		key := e.From.Cluster + " → " + e.To.Cluster
+		if e.From.Cluster != e.To.Cluster && e.DataPlane != cluster.NoMesh && !slices.Contains(out[key], string(e.DataPlane)) {
+			out[key] = append(out[key], string(e.DataPlane))
+		}
+	}
+	return out
+}
+
+func stated(ctx context.Context, f *federating) error {
+	f.say("before")
+	if err := f.state(ctx); err != nil {
+		return err
+	}
+	o := f.opts
+	o.NoVerify = true
+	if err := f.applyWith(ctx, f.set, o, nil); err != nil {
+		return err
+	}
+	f.say("\nafter apply")
+	if err := f.state(ctx); err != nil {
+		return err
+	}
+	f.say("\nthis is what the Kubernetes APIs say, no proof")
+	f.say("next: meshprobe federate verify   # proves it by handshakes")
+	return nil
+}
+
+// state prints one paragraph per cluster.
+func (f *federating) state(ctx context.Context) error {
+	all, err := federate.Status(ctx, f.set, f.opts)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		f.say("  %s", s.Cluster)
+		f.say("    root           %s", certificate(s.Root))
+		f.say("    intermediate   %s", certificate(s.Intermediate))
+		switch {
+		case s.Outstanding != "":
+			f.say("    outstanding    %d changes, from the step %s on", len(s.Changes), s.Outstanding)
+		case s.Since.IsZero():
+			f.say("    outstanding    nothing")
+		default:
+			f.say("    outstanding    nothing; istiod restarted %s", s.Since.UTC().Format(time.RFC3339))
+		}
+		if s.Problem != "" {
+			f.say("    cacerts        %s", s.Problem)
+		}
+	}
+	return nil
+}
+
+func certificate(c *x509.Certificate) string {
+	if c == nil {
+		return "none in cacerts"
+	}
+	return fmt.Sprintf("%s, %s, key %s, until %s", c.Subject, issuer.Describe(c.PublicKey), issuer.SPKI(c)[:16], c.NotAfter.UTC().Format(time.DateOnly))
+}
+
+func rolledBack(ctx context.Context, f *federating) error {
+	before, err := snapshot(ctx, f.set)
+	if err != nil {
+		return err
+	}
+	o := f.opts
+	o.NoVerify = true
+	if err := f.applyWith(ctx, f.set, o, nil); err != nil {
+		return err
+	}
+	during, err := snapshot(ctx, f.set)
+	if err != nil {
+		return err
+	}
+	f.say("applied: %d objects made or changed\n", len(differing(before, during)))
+	p := &steps{w: f.cli.Out, all: len(f.set.Clusters)}
+	err = federate.Rollback(ctx, f.set, f.opts, p.event)
+	p.end(err == nil)
+	if err != nil {
+		return err
+	}
+	after, err := snapshot(ctx, f.set)
+	if err != nil {
+		return err
+	}
+	if left := differing(before, after); len(left) > 0 {
+		return fmt.Errorf("rolled back, but not as before: %s", strings.Join(left, ", "))
+	}
+	f.say("\nas before: all %d objects are what they were, byte for byte", len(after))
+	f.say("next: meshprobe federate apply    # federates again")
+	return nil
+}

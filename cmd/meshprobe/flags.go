@@ -5,8 +5,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +24,7 @@ type clusterFlags struct {
 	provider string
 	clusters int
 	file     string
+	chosen   func(flag string) bool
 }
 
 func (f *clusterFlags) add(cmd *cobra.Command) {
@@ -28,27 +32,52 @@ func (f *clusterFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.provider, "provider", embedded.Name, "what opens the clusters: embedded")
 	fl.IntVar(&f.clusters, "clusters", 2, "number of clusters of the default topology")
 	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) in place of the default one")
-	cmd.MarkFlagsMutuallyExclusive("clusters", "topology")
+	f.chosen = fl.Changed
 }
 
 func (f *clusterFlags) topology() (cluster.Topology, error) {
-	if f.file == "" {
+	if !f.chosen("topology") {
 		t, err := cluster.Default(f.clusters)
 		if err != nil {
 			return t, fmt.Errorf("--clusters: %w", err)
 		}
 		return t, nil
 	}
+	if f.chosen("clusters") {
+		return cluster.Topology{}, &usageError{msg: "--clusters and --topology contradict each other", hint: "leave --clusters out: the topology file lists its clusters"}
+	}
 	file, err := os.Open(f.file)
 	if err != nil {
-		return cluster.Topology{}, &usageError{msg: "--topology: " + err.Error(), hint: "name a readable YAML file, or leave it out for the default topology"}
+		return cluster.Topology{}, f.unreadable(err)
 	}
 	defer file.Close()
 	t, err := cluster.ParseTopology(file)
+	te, ok := errors.AsType[*cluster.TopologyError](err)
+	if err != nil && !ok {
+		return t, f.unreadable(err)
+	}
+	if ok && te.Hint == "" {
+		te.Hint = "the file must be YAML; check the quotes, brackets and indentation there"
+	}
 	if err != nil {
 		return t, fmt.Errorf("--topology %s: %w", f.file, err)
 	}
 	return t, nil
+}
+
+func (f *clusterFlags) unreadable(err error) error {
+	return &usageError{
+		msg:  fmt.Sprintf("--topology: cannot read %q: %v", f.file, reason(err)),
+		hint: "name a readable YAML file, or leave it out for the default topology",
+	}
+}
+
+// reason is what went wrong with a file, without the path and the operation.
+func reason(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
 }
 
 func (f *clusterFlags) open() (cluster.Provider, error) {
@@ -57,7 +86,7 @@ func (f *clusterFlags) open() (cluster.Provider, error) {
 	}
 	return nil, &usageError{
 		msg:  fmt.Sprintf("unknown provider %q", f.provider),
-		hint: cluster.DidYouMean(f.provider, []string{embedded.Name}),
+		hint: "the only provider of this version is: --provider " + embedded.Name,
 	}
 }
 
@@ -91,6 +120,7 @@ type outputFlags struct {
 	junit   string
 	json    string
 	noColor bool
+	chosen  func(flag string) bool
 }
 
 func (f *outputFlags) add(cmd *cobra.Command) {
@@ -99,14 +129,30 @@ func (f *outputFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.junit, "junit", "", "also write JUnit XML to `FILE`")
 	fl.StringVar(&f.json, "json", "", "also write JSON to `FILE`")
 	fl.BoolVar(&f.noColor, "no-color", false, "no colours, also on a terminal")
+	f.chosen = fl.Changed
+}
+
+// check refuses what no report can be written to.
+func (f outputFlags) check() error {
+	formats := []string{report.FormatText, report.FormatJSON, report.FormatJSONL}
+	switch {
+	case f.format == report.FormatJUnit:
+		return &usageError{msg: "-o: JUnit goes to a file", hint: "write: --junit report.xml"}
+	case !slices.Contains(formats, f.format):
+		return &usageError{msg: fmt.Sprintf("-o: unknown format %q", f.format), hint: "one of: " + strings.Join(formats, ", ")}
+	case f.chosen("junit") && f.junit == "", f.chosen("json") && f.json == "":
+		return &usageError{msg: "--junit and --json need the name of a file", hint: "for example: --junit report.xml"}
+	case f.junit != "" && f.json != "" && filepath.Clean(f.junit) == filepath.Clean(f.json):
+		return &usageError{msg: "--junit and --json name the same file", hint: "give each a file of its own"}
+	}
+	return nil
 }
 
 // sinks opens every report before anything else happens: a path that cannot
 // be written is a usage error, not a surprise at the end.
 func (c *cli) sinks(f outputFlags) (probe.Sink, error) {
-	formats := []string{report.FormatText, report.FormatJSON, report.FormatJSONL}
-	if !slices.Contains(formats, f.format) {
-		return nil, &usageError{msg: fmt.Sprintf("-o: unknown format %q", f.format), hint: cluster.DidYouMean(f.format, formats)}
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	opts := report.Options{
 		Version: version(), Width: c.Width,
@@ -149,7 +195,7 @@ func (c *cli) files(f outputFlags, opts report.Options) ([]probe.Sink, error) {
 		}
 		s, err := report.File(file.path, file.format, opts)
 		if err != nil {
-			return nil, errors.Join(&usageError{msg: file.flag + ": " + err.Error(), hint: "name a file in a directory that exists and can be written"}, closeAll(sinks))
+			return nil, errors.Join(&usageError{msg: file.flag + ": " + strings.TrimPrefix(err.Error(), "report: "), hint: "name a file in a directory that exists and can be written"}, closeAll(sinks))
 		}
 		sinks = append(sinks, s)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,14 +37,27 @@ report, times aside.`,
 
 func (c *cli) replay(ctx context.Context, dir string, sel selectionFlags, out outputFlags, chosen bool) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return &usageError{msg: fmt.Sprintf("%s is no directory", dir), hint: "record one with: meshprobe run --record record-dir"}
+		return &usageError{msg: fmt.Sprintf("there is no directory %q", dir), hint: "record one with: meshprobe run --record record-dir"}
 	}
 	record, err := probe.ReadRecord(os.DirFS(dir))
 	if err != nil {
-		return &usageError{msg: fmt.Sprintf("%s: %v", dir, err), hint: "record one with: meshprobe run --record record-dir"}
+		return &usageError{msg: fmt.Sprintf("%q: %s", dir, strings.TrimPrefix(err.Error(), "probe: ")), hint: "record one with: meshprobe run --record record-dir"}
 	}
 	if !chosen && record.Start.Profile != "" {
 		sel.profile = record.Start.Profile
+	}
+	// What the recorded run did not look at is left out, so that the verdict
+	// can be partial at most.
+	known := 0
+	for _, p := range suites.All() {
+		if record.Has(p.ObservationName()) {
+			known++
+		} else {
+			sel.skip = append(sel.skip, p.ID)
+		}
+	}
+	if known == 0 {
+		return &usageError{msg: fmt.Sprintf("%q holds no observation: its run ended before the first", dir), hint: "record one with: meshprobe run --record record-dir"}
 	}
 	plan, err := sel.plan(suites.All())
 	if err != nil {

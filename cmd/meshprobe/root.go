@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
 
@@ -73,7 +75,11 @@ func (c *cli) complain(err error) int {
 	if te, ok := errors.AsType[*cluster.TopologyError](err); ok {
 		status, hint = exitUsage, te.Hint
 	}
-	fmt.Fprintln(c.Err, "meshprobe: error:", err)
+	msg := err.Error()
+	if re, ok := errors.AsType[*issuer.RootError](err); ok {
+		status, hint, msg = exitUsage, re.Hint, strings.TrimPrefix(re.Error(), "issuer: ")
+	}
+	fmt.Fprintln(c.Err, "meshprobe: error:", msg)
 	if hint != "" {
 		fmt.Fprintln(c.Err, "meshprobe: hint:", hint)
 	}
@@ -92,13 +98,17 @@ and every identity, and says what is wrong, where, and what to do.
 Exit status: 0 conformant or partial, 1 nonconformant, 2 usage, 3 inconclusive.`,
 		Example: `  meshprobe run --junit report.xml
   meshprobe explain trust/shared-root`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          c.noSubcommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(c.runCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.federateCommand(), c.versionCommand())
+	root.SetVersionTemplate(versionLine())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(c.helpCommand())
+	root.AddCommand(c.runCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.federateCommand(), c.versionCommand(), c.completionCommand())
 	return root
 }
 
@@ -120,10 +130,28 @@ func (c *cli) noSubcommand(cmd *cobra.Command, args []string) error {
 	}
 }
 
+// helpCommand is cobra's, but an unknown topic is a usage error.
+func (c *cli) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Say what a command does",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return c.noSubcommand(topic, rest)
+			}
+			topic.InitDefaultHelpFlag()
+			return topic.Help()
+		},
+	}
+}
+
 var unknownFlag = regexp.MustCompile(`^unknown (?:shorthand )?flag: (?:'.' in )?(-\S+)`)
 
-// flagError names the nearest flag there is.
+// flagError names the nearest flag there is, or what a value must look like.
 func flagError(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return valueError(bad.GetFlag(), bad.GetValue())
+	}
 	hint := "see: " + cmd.CommandPath() + " --help"
 	if m := unknownFlag.FindStringSubmatch(err.Error()); m != nil {
 		var names []string
@@ -136,6 +164,14 @@ func flagError(cmd *cobra.Command, err error) error {
 	return &usageError{msg: err.Error(), hint: hint}
 }
 
+func valueError(f *pflag.Flag, value string) error {
+	want := map[string]string{"int": "a whole number", "duration": "a duration with its unit", "bool": "true or false"}[f.Value.Type()]
+	return &usageError{
+		msg:  fmt.Sprintf("--%s %q is not %s", f.Name, value, cmp.Or(want, "a "+f.Value.Type())),
+		hint: fmt.Sprintf("for example: --%s=%s", f.Name, cmp.Or(map[string]string{"key-size": "4096", "wait": "30s"}[f.Name], f.DefValue)),
+	}
+}
+
 // exactArgs is cobra.ExactArgs with a usage error that says what is missing.
 func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -143,8 +179,16 @@ func exactArgs(n int, what string) cobra.PositionalArgs {
 			return nil
 		}
 		return &usageError{
-			msg:  fmt.Sprintf("%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args)),
+			msg:  fmt.Sprintf("%s takes %s, got %s", cmd.CommandPath(), what, told(args)),
 			hint: "for example: " + strings.TrimSpace(strings.SplitN(cmd.Example, "\n", 2)[0]),
 		}
 	}
+}
+
+// told is the arguments as they were given.
+func told(args []string) string {
+	if len(args) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%q", args)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ type runFlags struct {
 	parallel      int
 	timeout, wait time.Duration
 	record        string
+	recordChosen  func() bool
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -51,7 +53,23 @@ directions, judges what it saw, reports, and tears everything down.`,
 	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "time for one observation")
 	fl.DurationVar(&f.wait, "wait", 0, "time that what is pending may take to converge; a Pending that outlasts it is a failure")
 	fl.StringVar(&f.record, "record", "", "write every observation to `DIR`, for meshprobe replay")
+	f.recordChosen = func() bool { return fl.Changed("record") }
 	return cmd
+}
+
+// check refuses numbers that cannot be meant.
+func (f *runFlags) check() error {
+	switch {
+	case f.parallel < 1:
+		return &usageError{msg: fmt.Sprintf("--parallel %d: there must be at least one observation in flight", f.parallel), hint: "for example: --parallel 8"}
+	case f.timeout <= 0:
+		return &usageError{msg: fmt.Sprintf("--timeout %s: an observation needs some time", f.timeout), hint: "for example: --timeout 10s"}
+	case f.wait < 0:
+		return &usageError{msg: fmt.Sprintf("--wait %s is negative", f.wait), hint: "for example: --wait 30s"}
+	case f.recordChosen() && f.record == "":
+		return &usageError{msg: "--record needs the name of a directory", hint: "for example: --record record-dir"}
+	}
+	return nil
 }
 
 func (c *cli) run(ctx context.Context, f runFlags) (err error) {
@@ -63,7 +81,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	federation, err := f.root.federation(topology)
+	federation, err := f.root.federation(ctx, topology)
 	if err != nil {
 		return err
 	}
@@ -71,8 +89,8 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.parallel < 1 || f.timeout <= 0 || f.wait < 0 {
-		return &usageError{msg: "--parallel and --timeout must be positive, --wait not negative", hint: "leave them out for the defaults"}
+	if err := f.check(); err != nil {
+		return err
 	}
 	sink, err := c.sinks(f.output)
 	if err != nil {
@@ -81,7 +99,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	runner := &probe.Runner{Sink: sink, Parallel: f.parallel, Timeout: f.timeout, Wait: f.wait, Strict: f.selection.strict}
 	if f.record != "" {
 		if runner.Recorder, err = probe.NewRecorder(f.record); err != nil {
-			return errors.Join(&usageError{msg: err.Error(), hint: "name a directory that does not exist yet, or an empty one"}, sink.Close())
+			return errors.Join(&usageError{msg: "--record: " + strings.TrimPrefix(err.Error(), "probe: record: "), hint: "name a directory that does not exist yet, or an empty one"}, sink.Close())
 		}
 	}
 	var set *cluster.Set
