@@ -14,7 +14,7 @@ import (
 // makes a root for itself, and two such roots bear one name.
 var NotSelfSigned = probe.DefineOn(probe.Meta{
 	ID:      "ca/not-self-signed",
-	Title:   "the cluster signs with a CA that it was given, not with istiod's own root",
+	Title:   "the cluster signs with a CA it was given, not istiod's own root",
 	About:   "Secret cacerts exists in istio-system and is not the root that istiod makes for itself (istio-ca-secret, or cacerts with the key istio-generated). Every istiod names that root O=TRUST-DOMAIN, so the roots of two clusters look alike and are not.",
 	Clause:  spec.IstioNotDefaultCA,
 	Causes:  []probe.Cause{causeSelfSigned},

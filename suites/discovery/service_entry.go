@@ -25,7 +25,7 @@ import (
 // inside the mesh, each endpoint an east-west gateway on 15443.
 var ServiceEntry = probe.Define(probe.Meta{
 	ID:      "discovery/service-entry",
-	Title:   "federated service entries have the shape SVC.NS.CLUSTER and lead to a gateway",
+	Title:   "federated service entries are SVC.NS.CLUSTER, at a gateway",
 	About:   "ServiceEntries whose hosts end in the name of another cluster (Gloo Mesh, Service Mesh Hub) are MESH_INTERNAL, name service, namespace and cluster, and map every port to 15443 of a gateway.",
 	Clause:  spec.IstioServiceEntryHost,
 	Causes:  []probe.Cause{causeEntryShape},

@@ -16,7 +16,7 @@ import (
 // workload without ending TLS: the certificate that answers is the workload's.
 var Passthrough = probe.DefineOn(probe.Meta{
 	ID:      "gateway/passthrough",
-	Title:   "the 15443 gateway passes a known server name through to the workload",
+	Title:   "the 15443 gateway passes a known server name to its workload",
 	About:   "From another cluster, with SNI outbound_.PORT_._.HOST of a service that the cluster has: TLS must end at the workload, not at the gateway (AUTO_PASSTHROUGH). Whether the workload accepts the client is judged per edge.",
 	Clause:  spec.IstioAutoPassthrough,
 	Causes:  []probe.Cause{cause.Unreachable, cause.NoSNIMatch, cause.Terminated},

@@ -15,7 +15,7 @@ import (
 // bundle of the caller's cluster, as it was sent.
 var ChainVerifies = probe.DefineOn(probe.Meta{
 	ID:      "handshake/chain-verifies",
-	Title:   "the chain that the destination sends verifies against the caller's roots",
+	Title:   "the destination's chain verifies against the caller's roots",
 	About:   "The certificates on the wire, in their order and with nothing added, are verified against istio-ca-root-cert of the caller's cluster, as Envoy, ztunnel, Go and OpenSSL would.",
 	Clause:  spec.X509PathValidation,
 	Causes:  verdict.ChainCauses(cluster.Sidecar),

@@ -17,7 +17,7 @@ import (
 // certificate and refuses a client without one.
 var ClientCertRequired = probe.DefineOn(probe.Meta{
 	ID:      "handshake/client-cert-required",
-	Title:   "a sidecar asks for a client certificate and refuses a client without one",
+	Title:   "a sidecar refuses a client without a certificate",
 	About:   "The same handshake as the accepted one is made with an empty certificate. It must be refused with certificate_required under TLS 1.3, handshake_failure under TLS 1.2.",
 	Clause:  spec.IstioClientCertRequired,
 	Causes:  []probe.Cause{cause.NotAsked, verdict.WrongReason},

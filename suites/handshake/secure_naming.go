@@ -17,7 +17,7 @@ import (
 // control plane expects of the service.
 var SecureNaming = probe.DefineOn(probe.Meta{
 	ID:      "handshake/secure-naming",
-	Title:   "the identity that answers belongs to the service that was called",
+	Title:   "the identity that answers belongs to the called service",
 	About:   "The URI SAN of the leaf on the wire is compared with the identities that the caller's istiod gives for the service (secure naming).",
 	Clause:  spec.IstioSecureNaming,
 	Causes:  cause.Chains(verifier.CauseWrongIdentity, verifier.CauseTrustDomainSidecar),

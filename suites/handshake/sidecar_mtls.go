@@ -16,7 +16,7 @@ import (
 // after it: a TLS 1.3 handshake that returned proves nothing.
 var SidecarMTLS = probe.DefineOn(probe.Meta{
 	ID:     "handshake/sidecar-mtls",
-	Title:  "the destination accepts the caller's certificate over sidecar mTLS",
+	Title:  "the destination accepts the caller over sidecar mTLS",
 	About:  "A client with the caller's own SVID dials what istiod resolves the destination to, with the SNI and ALPN of a sidecar, and waits for proof of acceptance.",
 	Clause: spec.IstioMutualTLS,
 	Causes: append(append(verdict.WayCauses(), cause.NoSNIMatch, cause.Terminated, cause.ClosedAfter),

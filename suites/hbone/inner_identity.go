@@ -19,13 +19,13 @@ import (
 // behind the service, end to end through the gateway.
 var InnerIdentity = probe.DefineOn(probe.Meta{
 	ID:      "hbone/inner-identity",
-	Title:   "the inner layer ends at a workload of the service that was called",
+	Title:   "the inner layer ends at a workload of the called service",
 	About:   "The inner chain verifies against the caller's roots as ztunnel verifies it, and its identity is one of the service's, exactly.",
 	Clause:  spec.HBONEDoubleInner,
 	Causes:  append(verdict.ChainCauses(cluster.Ambient), cause.Chain(verifier.CauseWrongIdentity), causeWaypoint),
 	After:   []string{"hbone/double"},
 	Applies: "ambient edges",
-}, seen.AmbientEdges(), judgeInnerIdentity)
+}, seen.AmbientEdges(), renewed(judgeInnerIdentity))
 
 var causeWaypoint = probe.Cause{
 	Code: "inner-san-waypoint", Title: "a waypoint answers whose identity istiod does not list for the service",

@@ -17,13 +17,13 @@ import (
 // it may sign handshakes and nothing else, and it serves both roles.
 var LeafUsage = probe.DefineOn(probe.Meta{
 	ID:      "identity/leaf-usage",
-	Title:   "a workload's certificate is a leaf for both ends of TLS, and no CA",
+	Title:   "a workload's certificate is a leaf for both ends of TLS",
 	About:   "X509-SVID §4: CA flag false, key usage present and critical with digitalSignature and without keyCertSign and cRLSign, extended key usage (where present) with both serverAuth and clientAuth.",
 	Clause:  spec.X509LeafValidation,
 	Causes:  cause.Chains(verifier.CauseLeafIsCA, verifier.CauseKeyUsage, verifier.CauseEKU),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeLeafUsage)
+}, seen.Presented(), renewed(judgeLeafUsage))
 
 func judgeLeafUsage(o seen.Workload) []probe.Finding {
 	leaf, f := leafOf(o)
