@@ -162,8 +162,8 @@ func pathLen(c *x509.Certificate) int {
 }
 
 // allowsRole reports whether extended key usage is absent or names the role.
-// The wildcard anyExtendedKeyUsage counts only where wildcard is set: in Go.
-func allowsRole(c *x509.Certificate, role Role, wildcard bool) bool {
+// The wildcard anyExtendedKeyUsage does not count: it does in Go alone.
+func allowsRole(c *x509.Certificate, role Role) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
@@ -171,8 +171,7 @@ func allowsRole(c *x509.Certificate, role Role, wildcard bool) bool {
 	if role == Client {
 		want = x509.ExtKeyUsageClientAuth
 	}
-	return slices.Contains(c.ExtKeyUsage, want) ||
-		(wildcard && slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny))
+	return slices.Contains(c.ExtKeyUsage, want)
 }
 
 // rsaBits returns the size of an RSA key, 0 for any other.

@@ -107,7 +107,7 @@ func leafCannotSign(_ input, p path) (string, int, bool) {
 func roleRestricted(in input, p path) (string, int, bool) {
 	for _, role := range []Role{in.opts.Role, Client - in.opts.Role} {
 		for depth, c := range p.certs {
-			if !allowsRole(c, role, false) {
+			if !allowsRole(c, role) {
 				return fmt.Sprintf("extended key usage does not allow the role of a %s", role), depth, true
 			}
 		}

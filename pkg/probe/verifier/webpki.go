@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
+	"slices"
 )
 
 // Limits of rustls-webpki 0.103, src/verify_cert.rs. Its own budget of build
@@ -54,7 +55,7 @@ func (w *webpki) build(certs []*x509.Certificate) *webpkiFault {
 		return webpkiError("MaximumPathBuildCallsExceeded", CauseOversized, 0, alertCertificateUnknown).asFatal()
 	}
 	depth := len(certs) - 1
-	cert := certs[depth]
+	cert := certs[depth] //nolint:gosec // G602: a path begins with the leaf
 	if f := w.standalone(cert, depth); f != nil {
 		return f
 	}
@@ -79,7 +80,7 @@ func (w *webpki) build(certs []*x509.Certificate) *webpkiFault {
 		if !bytes.Equal(cert.RawIssuer, c.RawSubject) || looped(certs, c) {
 			continue
 		}
-		f := w.build(append(certs[:len(certs):len(certs)], c))
+		f := w.build(append(slices.Clip(certs), c))
 		if f == nil || f.fatal {
 			return f
 		}
@@ -130,7 +131,7 @@ func (w *webpki) standalone(c *x509.Certificate, depth int) *webpkiFault {
 	case depth > 0 && pathLen(c) >= 0 && depth-1 > pathLen(c):
 		return webpkiError("PathLenConstraintViolated", CausePathLen, depth, alertCertificateUnknown).ranked(220)
 	}
-	if !allowsRole(c, w.in.opts.Role, false) {
+	if !allowsRole(c, w.in.opts.Role) {
 		return webpkiError("InvalidPurpose", CauseEKU, depth, alertUnsupportedCertificate).ranked(240)
 	}
 	return nil
@@ -139,15 +140,15 @@ func (w *webpki) standalone(c *x509.Certificate, depth int) *webpkiFault {
 // signed is check_signed_chain: every signature from the anchor's key down.
 func (w *webpki) signed(certs []*x509.Certificate, root *x509.Certificate) *webpkiFault {
 	issuer := root
-	for depth := len(certs) - 1; depth >= 0; depth-- {
+	for depth, c := range slices.Backward(certs) {
 		w.sigs++
 		if w.sigs > webpkiSigs {
 			return webpkiError("MaximumSignatureChecksExceeded", CauseOversized, depth, alertCertificateUnknown).asFatal()
 		}
-		if f := w.signature(certs[depth], issuer, depth); f != nil {
+		if f := w.signature(c, issuer, depth); f != nil {
 			return f
 		}
-		issuer = certs[depth]
+		issuer = c
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (w *webpki) signature(c, issuer *x509.Certificate, depth int) *webpkiFault 
 // every certificate below that has a URI name. Source: src/subject_name.
 func (w *webpki) constrained(certs []*x509.Certificate, root *x509.Certificate) *webpkiFault {
 	issuer := root
-	for i := len(certs) - 1; i >= 0; i-- {
+	for i, below := range slices.Backward(certs) {
 		for depth := 0; depth <= i; depth++ {
 			c := certs[depth]
 			uriRule := len(issuer.PermittedURIDomains)+len(issuer.ExcludedURIDomains) > 0
@@ -190,7 +191,7 @@ func (w *webpki) constrained(certs []*x509.Certificate, root *x509.Certificate) 
 				return webpkiError("NameConstraintViolation", CauseNameConstraints, depth, alertCertificateUnknown).ranked(230)
 			}
 		}
-		issuer = certs[i]
+		issuer = below
 	}
 	return nil
 }

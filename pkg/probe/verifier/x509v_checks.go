@@ -2,7 +2,10 @@
 
 package verifier
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+	"slices"
+)
 
 const (
 	keyUsageSign = x509.KeyUsageDigitalSignature
@@ -38,7 +41,7 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 				reason: v.purposeWord, clause: "RFC 5280 §4.2.1.12",
 				code: CauseEKU, depth: depth, alert: alertUnsupportedCertificate,
 			}
-			if allowsRole(c, in.opts.Role, false) {
+			if allowsRole(c, in.opts.Role) {
 				f.code, f.clause = CauseKeyUsage, "X509-SVID §4.3"
 			}
 			return f
@@ -75,7 +78,7 @@ func issuerFault(c *x509.Certificate, depth int) *fault {
 // fitsPurpose is check_purpose_ssl_server and check_purpose_ssl_client. The
 // extended key usage binds CAs too; anyExtendedKeyUsage does not count.
 func fitsPurpose(c *x509.Certificate, role Role, ca bool) bool {
-	if !allowsRole(c, role, false) {
+	if !allowsRole(c, role) {
 		return false
 	}
 	if ca {
@@ -90,8 +93,7 @@ func fitsPurpose(c *x509.Certificate, role Role, ca bool) bool {
 // signatures is internal_verify: from the anchor, whose own signature is not
 // checked but whose dates are, down to the leaf.
 func signatures(in input, certs []*x509.Certificate) *fault {
-	for depth := len(certs) - 1; depth >= 0; depth-- {
-		c := certs[depth]
+	for depth, c := range slices.Backward(certs) {
 		if depth+1 < len(certs) && in.signedBy(c, certs[depth+1]) != nil {
 			return &fault{
 				reason: "certificate signature failure", clause: "RFC 5280 §6.1.3",
