@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"maps"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
@@ -85,9 +86,7 @@ func Breaking(reason string, evidence ...Evidence) Finding {
 // With adds a variable for the templates of the cause's hints.
 func (f Finding) With(name, value string) Finding {
 	vars := map[string]string{name: value}
-	for k, v := range f.Vars {
-		vars[k] = v
-	}
+	maps.Copy(vars, f.Vars)
 	vars[name] = value
 	f.Vars = vars
 	return f

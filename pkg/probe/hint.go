@@ -3,21 +3,21 @@
 package probe
 
 import (
+	"maps"
 	"strings"
 	"text/template"
 )
 
 // renderHints fills the templates of a cause with the finding's variables and
 // those of its subject: .ID, .Subject, .From and .To (cluster names; equal for
-// a subject in one cluster), .Cluster, .Namespace, .Name (of the last part).
+// a subject in one cluster), .Cluster, .Namespace, .Name (of the last part),
+// .Restart (the arguments of kubectl that renew certificates there).
 // A template that does not render is given as it stands: a hint must never
 // hide a finding.
 func renderHints(f Finding, s Subject) []string {
 	vars := subjectVars(s)
 	vars["ID"], vars["Subject"] = f.ID, f.Subject
-	for k, v := range f.Vars {
-		vars[k] = v
-	}
+	maps.Copy(vars, f.Vars)
 	hints := make([]string, len(f.Cause.Try))
 	for i, try := range f.Cause.Try {
 		hints[i] = render(try, vars)
@@ -41,7 +41,7 @@ func render(text string, vars map[string]string) string {
 }
 
 func subjectVars(s Subject) map[string]string {
-	vars := map[string]string{"From": "", "To": "", "Cluster": "", "Namespace": "", "Name": ""}
+	vars := map[string]string{"From": "", "To": "", "Cluster": "", "Namespace": "", "Name": "", "Restart": ""}
 	parts := s.Parts()
 	if len(parts) == 0 {
 		return vars
@@ -51,5 +51,9 @@ func subjectVars(s Subject) map[string]string {
 	clusterName, rest, _ := strings.Cut(last, "/")
 	vars["To"], vars["Cluster"] = clusterName, clusterName
 	vars["Namespace"], vars["Name"], _ = strings.Cut(rest, "/")
+	vars["Restart"] = "-n istio-system rollout restart deployment,daemonset"
+	if ns := vars["Namespace"]; ns != "" {
+		vars["Restart"] = "-n " + ns + " rollout restart deployment"
+	}
 	return vars
 }
