@@ -124,11 +124,11 @@ func TestFileRefusesEarly(t *testing.T) {
 // A link is followed, so that /reports/latest.xml stays a link.
 func TestFileFollowsLinks(t *testing.T) {
 	dir := t.TempDir()
-	real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
-	if err := os.WriteFile(real, nil, 0o644); err != nil {
+	target, link := filepath.Join(dir, "real"), filepath.Join(dir, "link")
+	if err := os.WriteFile(target, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(real, link); err != nil {
+	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
 	s, err := File(link, FormatJSONL, Options{})
@@ -139,7 +139,7 @@ func TestFileFollowsLinks(t *testing.T) {
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", info, err)
 	}
-	if content(t, real) == "" {
+	if content(t, target) == "" {
 		t.Error("the target is empty")
 	}
 }

@@ -226,7 +226,7 @@ func (s *textSink) consequences(p *page, id string) {
 }
 
 // orphans counts what is blocked by a finding that is not shown.
-func (s *textSink) orphans(p *page, problems []*problem) {
+func (s *textSink) orphans(p *page) {
 	for _, id := range slices.SortedFunc(maps.Keys(s.blocked), s.order.compare) {
 		n, where := s.bySuite(s.blocked[id])
 		p.dim(mark(probe.Blocked) + " " + plural(n, "check is", "checks are") + " blocked by " + clean(id) + ": " + where)

@@ -68,8 +68,10 @@ func TestJSONHoldsTheRun(t *testing.T) {
 // A spool that spills must give the same bytes as one that does not.
 func TestSpilledReportsAreWhole(t *testing.T) {
 	const n = 3000
-	f := probe.Finding{Status: probe.Warn, ID: "a/b", Title: "t", Subject: "east",
-		Evidence: []probe.Evidence{{Kind: probe.KindText, Label: "l", Got: strings.Repeat("x", 4<<10)}}}
+	f := probe.Finding{
+		Status: probe.Warn, ID: "a/b", Title: "t", Subject: "east",
+		Evidence: []probe.Evidence{{Kind: probe.KindText, Label: "l", Got: strings.Repeat("x", 4<<10)}},
+	}
 	events := []probe.Event{probe.RunStarted{Clusters: []probe.ClusterFacts{{Name: "east"}, {Name: "west"}}}}
 	for i := range n {
 		f.Seq, f.Subject = i+1, [...]string{"east", "west"}[i%2]

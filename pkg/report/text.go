@@ -153,7 +153,7 @@ func (s *textSink) render() []byte {
 	for _, pr := range problems {
 		s.block(p, pr)
 	}
-	s.orphans(p, problems)
+	s.orphans(p)
 	end := &page{width: p.width, color: p.color}
 	skipped := s.skips(end, problems)
 	s.summary(end)

@@ -52,7 +52,10 @@ func (d *Decoder) Next() (probe.Event, error) {
 }
 
 func decodeLine(line []byte) (probe.Event, error) {
-	var head struct{ Event, Schema string }
+	var head struct {
+		Event  string `json:"event"`
+		Schema string `json:"schema"`
+	}
 	if err := json.Unmarshal(line, &head); err != nil {
 		return nil, err
 	}
