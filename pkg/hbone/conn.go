@@ -4,6 +4,7 @@ package hbone
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -192,8 +193,8 @@ func (m *mux) queueData(id uint32, p []byte, end bool) {
 		flags = byte(http2.FlagDataEndStream)
 	}
 	n := len(p)
-	m.out = append(m.out, byte(n>>16), byte(n>>8), byte(n), byte(http2.FrameData), flags,
-		byte(id>>24), byte(id>>16), byte(id>>8), byte(id))
+	m.out = append(m.out, byte(n>>16), byte(n>>8), byte(n), byte(http2.FrameData), flags) //nolint:gosec // G115: 24 bits, byte by byte
+	m.out = binary.BigEndian.AppendUint32(m.out, id)
 	m.out = append(m.out, p...)
 	m.wake.Signal()
 }

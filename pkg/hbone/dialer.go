@@ -193,24 +193,24 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addr string, oute
 	if outer != nil {
 		layer = LayerInner
 	}
-	fail := func(p Phase, err error) (*Session, error) {
+	fail := func(err error) (*Session, error) {
 		_ = conn.Close()
-		return nil, &Error{Phase: p, Layer: layer, Target: addr, Err: err}
+		return nil, &Error{Phase: PhaseHandshake, Layer: layer, Target: addr, Err: err}
 	}
 	cfg, rec, err := clientConfig(d.TLS, d.Now)
 	if err != nil {
-		return fail(PhaseHandshake, err)
+		return fail(err)
 	}
 	under := &corked{Conn: conn}
 	tc := tls.Client(under, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return fail(PhaseHandshake, handshakeError(ctx, err))
+		return fail(handshakeError(ctx, err))
 	}
 	if got := tc.ConnectionState().NegotiatedProtocol; got != alpnH2 {
-		return fail(PhaseHandshake, &ALPNError{Got: got})
+		return fail(&ALPNError{Got: got})
 	}
 	if !rec.Seen() && !d.AllowAnonymous {
-		return fail(PhaseHandshake, ErrNoClientCertRequest)
+		return fail(ErrNoClientCertRequest)
 	}
 	m := newMux(tc, under, true, d.Settings, orDefault(d.KeepAlive, defaultKeepAlive), orDefault(d.KeepAliveTimeout, defaultKeepAliveTimeout))
 	m.layer, m.target = layer, addr

@@ -47,7 +47,7 @@ func portOf(t *testing.T, addr string) int {
 }
 
 // run starts a real server and waits until addr takes connections.
-func run(t *testing.T, addr string, name string, args ...string) {
+func run(t *testing.T, addr, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	var log bytes.Buffer

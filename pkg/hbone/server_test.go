@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -228,7 +229,7 @@ func TestServerStopsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := <-done; err != hbone.ErrServerClosed {
+	if err := <-done; !errors.Is(err, hbone.ErrServerClosed) {
 		t.Errorf("Serve returned %v", err)
 	}
 	if _, err := io.ReadAll(c); err == nil {

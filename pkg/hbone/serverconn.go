@@ -193,11 +193,11 @@ func (sc *serverConn) handle(ctx context.Context, c *Conn, r *Request) {
 		return
 	}
 	if a.Serve != nil {
-		a.Serve(sc.ctx, c)
+		a.Serve(sc.ctx, c) //nolint:contextcheck // ctx ends with the stream, and the tunnel outlives it: what came is still passed on
 		_ = c.Close()
 		return
 	}
-	bridge(sc.ctx, c, a.Upstream)
+	bridge(sc.ctx, c, a.Upstream) //nolint:contextcheck // as above
 }
 
 // respond sends the response header, and with end the end of the stream.
