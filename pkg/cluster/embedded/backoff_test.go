@@ -26,7 +26,7 @@ func TestFailedStartIsTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer set.Close(t.Context()) //nolint:errcheck // other tests look at closing
+	defer set.Close(t.Context()) // other tests look at closing
 	in, ok := set.Clusters[0].(*instance)
 	if !ok {
 		t.Fatalf("a %T", set.Clusters[0])

@@ -80,8 +80,11 @@ func TestObjectsDecideWhatResolves(t *testing.T) {
 			change: func(t *testing.T, east, west cluster.Cluster) {
 				s := remoteSecret(t, west)
 				text := string(s.Data["west"])
-				i := strings.Index(text, "token: ")
-				s.Data["west"] = []byte(text[:i] + "token: broken\n")
+				before, _, ok := strings.Cut(text, "token: ")
+				if !ok {
+					t.Fatal("no token")
+				}
+				s.Data["west"] = []byte(before + "token: broken\n")
 				putSecret(t, east, s)
 			}, want: result{"nothing", "nothing"},
 		},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -165,10 +166,7 @@ func TestBrokenCACertsCrashLoop(t *testing.T) {
 			c := set.Clusters[0]
 			before := serving(t, c).Issuer.String()
 			good := cacerts(t, newAuthority(t, "shared root", nil), "east")
-			bad := map[string][]byte{}
-			for k, v := range good {
-				bad[k] = v
-			}
+			bad := maps.Clone(good)
 			spoil(bad)
 			putCACerts(t, c, bad)
 			restartDeployment(t, c, "istio-system", "istiod")

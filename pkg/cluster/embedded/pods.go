@@ -173,11 +173,14 @@ func endpointOf(p pod, node string) discoveryv1.Endpoint {
 	}
 }
 
-// put creates an object or replaces the one of its name.
-func put(store *kubeapi.Store, gvr schema.GroupVersionResource, o interface {
+// stored is what a Store holds.
+type stored interface {
 	runtime.Object
 	metav1.Object
-}) error {
+}
+
+// put creates an object or replaces the one of its name.
+func put(store *kubeapi.Store, gvr schema.GroupVersionResource, o stored) error {
 	got, err := store.Get(gvr, o.GetNamespace(), o.GetName())
 	if apierrors.IsNotFound(err) {
 		_, err = store.Create(gvr, o.GetNamespace(), o)

@@ -98,9 +98,8 @@ func serve(ctx context.Context, ln net.Listener, limits Limits, handle func(cont
 
 // passing says that accept may work again: descriptors run out and come back.
 func passing(err error) bool {
-	//nolint:staticcheck // net/http's accept loop relies on it for EMFILE too; there is no other way to tell
 	ne, ok := errors.AsType[net.Error](err)
-	return ok && ne.Temporary()
+	return ok && ne.Temporary() //nolint:staticcheck // net/http's accept loop relies on it for EMFILE too; there is no other way to tell
 }
 
 func pause(ctx context.Context) {

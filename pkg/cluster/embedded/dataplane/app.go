@@ -5,6 +5,7 @@ package dataplane
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,7 +53,7 @@ func HTTPApp(name string) App {
 func answer(c net.Conn, in *bufio.Reader, limit *io.LimitedReader, body string) bool {
 	req, err := http.ReadRequest(in)
 	if err != nil {
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		}
 		return false

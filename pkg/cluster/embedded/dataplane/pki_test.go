@@ -99,7 +99,7 @@ func fixed[T any](v T) func() T { return func() T { return v } }
 // server is what is tested.
 func clientTLS(id *cluster.Identity, alpn ...string) *tls.Config {
 	return &tls.Config{
-		InsecureSkipVerify: true, //nolint:gosec // see above
+		InsecureSkipVerify: true,
 		NextProtos:         alpn,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if id == nil {

@@ -166,7 +166,7 @@ func TestZtunnelPlaintext(t *testing.T) {
 			z := newZtunnel(t, newCA(t))
 			z.Mode = fixed(mode)
 			c := dial(t, start(t, z.ServePlaintext))
-			got := "eof"
+			var got string
 			if want == "eof" {
 				got = ending(c)
 			} else {

@@ -15,6 +15,7 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
+// Resources that have no constants in their packages.
 var (
 	gateways    = resource{Group: "networking.istio.io", Version: "v1", Resource: "gateways"}
 	filters     = resource{Group: "networking.istio.io", Version: "v1alpha3", Resource: "envoyfilters"}
@@ -65,7 +66,7 @@ func otherTrustDomainWithAliases(ctx context.Context, v *victim) error {
 	}
 	alias := func(td string) func(map[string]any) {
 		return func(m map[string]any) {
-			known, _ := m["trustDomainAliases"].([]any) //nolint:errcheck // absent is none
+			known, _ := m["trustDomainAliases"].([]any) // absent is none
 			m["trustDomainAliases"] = append(known, td)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/url"
 	"time"
@@ -76,9 +77,7 @@ func (v *victim) write(ctx context.Context, files map[string][]byte) error {
 	if err != nil {
 		return fmt.Errorf("get secret cacerts: %w", err)
 	}
-	for name, text := range files {
-		s.Data[name] = text
-	}
+	maps.Copy(s.Data, files)
 	if _, err = secrets.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("update secret cacerts: %w", err)
 	}

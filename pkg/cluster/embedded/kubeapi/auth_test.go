@@ -173,7 +173,8 @@ func TestAccess(t *testing.T) {
 	may := func(c kubernetes.Interface, verb string) bool {
 		r, err := c.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
 			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: verb, Resource: "secrets", Namespace: "default"}},
+				Verb: verb, Resource: "secrets", Namespace: "default",
+			}},
 		}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -170,7 +170,7 @@ func partial(accept string) (metadataOnly, ok bool) {
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", jsonType)
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // the client is gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(v) //nolint:errchkjson // the client is gone: nobody to tell
 }
 
 // Refuse answers a request with an error as the API does: a metav1.Status with

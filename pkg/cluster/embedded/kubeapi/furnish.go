@@ -14,7 +14,7 @@ import (
 
 // fill puts token, namespace and ca.crt into a secret of type
 // kubernetes.io/service-account-token whose service account exists.
-func (s *Store) fill(r *Resource, o object) error {
+func (s *Store) fill(o object) error {
 	secret, ok := o.(*corev1.Secret)
 	if !ok || secret.Type != corev1.SecretTypeServiceAccountToken || len(secret.Data[corev1.ServiceAccountTokenKey]) > 0 {
 		return nil
@@ -39,7 +39,7 @@ func (s *Store) fill(r *Resource, o object) error {
 }
 
 // furnish puts into a new namespace what every namespace has.
-func (s *Store) furnish(r *Resource, o object) error {
+func (s *Store) furnish(o object) error {
 	ns, ok := o.(*corev1.Namespace)
 	if !ok {
 		return nil

@@ -82,10 +82,10 @@ func gvr(group, version, resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 }
 
-func serviceEntry(version, name string) *unstructured.Unstructured {
+func serviceEntry(version string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/" + version, "kind": "ServiceEntry",
-		"metadata": map[string]any{"name": name},
+		"metadata": map[string]any{"name": "se"},
 		"spec":     map[string]any{"hosts": []any{"a.example"}, "location": "MESH_INTERNAL"},
 	}}
 }
@@ -174,8 +174,10 @@ func TestErrorsAreThoseOfARealServer(t *testing.T) {
 	tls.Type = "other"
 	elsewhere := secret("x", nil)
 	elsewhere.Namespace = "kube-system"
-	badData := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret",
-		"metadata": map[string]any{"name": "bad"}, "data": map[string]any{"k": "%%%"}}}
+	badData := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret",
+		"metadata": map[string]any{"name": "bad"}, "data": map[string]any{"k": "%%%"},
+	}}
 
 	tests := map[string]struct {
 		do      func() error
@@ -245,10 +247,10 @@ func TestErrorsAreThoseOfARealServer(t *testing.T) {
 		"custom update without version": {
 			func() error {
 				r := dyn.Resource(gvr("networking.istio.io", "v1", "serviceentries")).Namespace("default")
-				if _, err := r.Create(ctx, serviceEntry("v1", "se"), metav1.CreateOptions{}); err != nil {
+				if _, err := r.Create(ctx, serviceEntry("v1"), metav1.CreateOptions{}); err != nil {
 					return err
 				}
-				_, err := r.Update(ctx, serviceEntry("v1", "se"), metav1.UpdateOptions{})
+				_, err := r.Update(ctx, serviceEntry("v1"), metav1.UpdateOptions{})
 				return err
 			},
 			apierrors.IsInvalid, "",
@@ -285,7 +287,7 @@ func TestCustomResourceInEveryVersion(t *testing.T) {
 	ctx, dyn := t.Context(), dynamicOf(t, s)
 	old := dyn.Resource(gvr("networking.istio.io", "v1alpha3", "serviceentries")).Namespace("default")
 	cur := dyn.Resource(gvr("networking.istio.io", "v1", "serviceentries")).Namespace("default")
-	if _, err := old.Create(ctx, serviceEntry("v1alpha3", "se"), metav1.CreateOptions{}); err != nil {
+	if _, err := old.Create(ctx, serviceEntry("v1alpha3"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	o, err := cur.Get(ctx, "se", metav1.GetOptions{})
@@ -315,7 +317,7 @@ func TestSeedObjects(t *testing.T) {
 	s := start(t, kubeapi.Options{Objects: []runtime.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
 		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "shop"}, Status: corev1.PodStatus{Phase: corev1.PodRunning}},
-		func() runtime.Object { se := serviceEntry("v1", "se"); se.SetNamespace("shop"); return se }(),
+		func() runtime.Object { se := serviceEntry("v1"); se.SetNamespace("shop"); return se }(),
 	}})
 	ctx, c := t.Context(), clientset(t, s)
 	pod, err := c.CoreV1().Pods("shop").Get(ctx, "p", metav1.GetOptions{})

@@ -80,13 +80,10 @@ func setKind(o object, r *Resource, version string) {
 	o.GetObjectKind().SetGroupVersionKind(r.gvk(version))
 }
 
-// part returns the field (Spec, Status) of a typed object, or its counterpart
-// in an unstructured one; nil where the kind has none.
-func part(o object, goName, jsonName string) any {
-	if u, ok := o.(*unstructured.Unstructured); ok {
-		return u.Object[jsonName]
-	}
-	f := reflect.ValueOf(o).Elem().FieldByName(goName)
+// part returns a field (Spec, Webhooks) of a typed object; nil where the kind
+// has none.
+func part(o object, name string) any {
+	f := reflect.ValueOf(o).Elem().FieldByName(name)
 	if !f.IsValid() {
 		return nil
 	}
@@ -118,10 +115,10 @@ func setStatus(dst, src object) {
 func sameSpec(a, b object) bool {
 	ua, ok := a.(*unstructured.Unstructured)
 	if !ok {
-		if part(a, "Spec", "") == nil {
-			return equality.Semantic.DeepEqual(part(a, "Webhooks", ""), part(b, "Webhooks", ""))
+		if part(a, "Spec") == nil {
+			return equality.Semantic.DeepEqual(part(a, "Webhooks"), part(b, "Webhooks"))
 		}
-		return equality.Semantic.DeepEqual(part(a, "Spec", ""), part(b, "Spec", ""))
+		return equality.Semantic.DeepEqual(part(a, "Spec"), part(b, "Spec"))
 	}
 	ub, ok := b.(*unstructured.Unstructured)
 	return ok && equality.Semantic.DeepEqual(withoutMeta(ua.Object), withoutMeta(ub.Object))

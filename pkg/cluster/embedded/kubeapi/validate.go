@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -56,9 +56,17 @@ func nameRule(r *Resource) validation.ValidateNameFunc {
 	case r.Group == "" && r.Name == "services":
 		return validation.NameIsDNS1035Label
 	case r.Group == "rbac.authorization.k8s.io":
-		return path.ValidatePathSegmentName
+		return pathSegment
 	}
 	return validation.NameIsDNSSubdomain
+}
+
+// pathSegment takes any name that a URL can hold: names of roles have colons.
+func pathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
 }
 
 func validateSecret(s, old *corev1.Secret) field.ErrorList {
@@ -83,6 +91,7 @@ func validateSecret(s, old *corev1.Secret) field.ErrorList {
 				errs = append(errs, field.Required(data.Key(key), ""))
 			}
 		}
+	default: // the rules of the other types are about what no caller writes
 	}
 	if old == nil {
 		return errs

@@ -95,7 +95,7 @@ func TestPatchOfCustomResource(t *testing.T) {
 	s := start(t, kubeapi.Options{})
 	ctx := t.Context()
 	r := dynamicOf(t, s).Resource(gvr("networking.istio.io", "v1beta1", "serviceentries")).Namespace("default")
-	if _, err := r.Create(ctx, serviceEntry("v1beta1", "se"), metav1.CreateOptions{}); err != nil {
+	if _, err := r.Create(ctx, serviceEntry("v1beta1"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	o, err := r.Patch(ctx, "se", types.MergePatchType, []byte(`{"spec":{"location":null}}`), metav1.PatchOptions{})

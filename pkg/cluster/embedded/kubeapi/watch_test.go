@@ -186,7 +186,7 @@ func TestInformers(t *testing.T) {
 	typed.WaitForCacheSync(ctx.Done())
 	dyn.WaitForCacheSync(ctx.Done())
 
-	se, err := s.Store().Create(gvr("networking.istio.io", "v1", "serviceentries"), "default", serviceEntry("v1", "se"))
+	se, err := s.Store().Create(gvr("networking.istio.io", "v1", "serviceentries"), "default", serviceEntry("v1"))
 	if err != nil {
 		t.Fatal(err)
 	}

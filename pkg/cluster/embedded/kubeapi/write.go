@@ -5,7 +5,6 @@ package kubeapi
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,13 +116,13 @@ func (s *Store) create(r *Resource, namespace string, o object, m writeMode) err
 	if m.dryRun {
 		return nil
 	}
-	if err := s.fill(r, o); err != nil {
+	if err := s.fill(o); err != nil {
 		return err
 	}
 	if err := s.commit(r, watch.Added, o, nil); err != nil {
 		return err
 	}
-	return s.furnish(r, o)
+	return s.furnish(o)
 }
 
 // name turns generateName into a name. A real server leaves a collision to the
@@ -170,8 +169,10 @@ func (s *Store) needNamespace(r *Resource, namespace string) error {
 	}
 	if o, err := asObject(ns); err == nil && o.GetDeletionTimestamp() != nil {
 		e := apierrors.NewForbidden(r.gr(), "", fmt.Errorf("unable to create new content in namespace %s because it is being terminated", namespace))
-		e.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: "NamespaceTerminating",
-			Message: fmt.Sprintf("namespace %s is being terminated", namespace), Field: "metadata.namespace"}}
+		e.ErrStatus.Details.Causes = []metav1.StatusCause{{
+			Type:    "NamespaceTerminating",
+			Message: fmt.Sprintf("namespace %s is being terminated", namespace), Field: "metadata.namespace",
+		}}
 		return e
 	}
 	return nil
@@ -236,7 +237,7 @@ func (s *Store) update(r *Resource, namespace string, o object, m writeMode) (ob
 	if err := invalid(r, o, validate(r, o, prev)); err != nil {
 		return nil, err
 	}
-	if err := s.fill(r, o); err != nil {
+	if err := s.fill(o); err != nil {
 		return nil, err
 	}
 	if r.Generation && !sameSpec(prev, o) {
@@ -313,11 +314,4 @@ func deleteConflict(r *Resource, o object, what string, want, got types.UID) err
 // namespaces is the resource that every namespaced write asks about.
 func namespaces() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-}
-
-func qualified(r *Resource) string {
-	if r.Group == "" {
-		return r.Name
-	}
-	return strings.Join([]string{r.Name, r.Group}, ".")
 }

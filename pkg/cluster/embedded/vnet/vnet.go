@@ -80,7 +80,7 @@ func (n *Net) segment(network string) *segment {
 // takes the port out of the table.
 func (n *Net) Listen(ctx context.Context, network string, at netip.AddrPort) (net.Listener, error) {
 	var lc net.ListenConfig
-	real, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("vnet: listen on loopback for %s: %w", at, err)
 	}
@@ -88,15 +88,15 @@ func (n *Net) Listen(ctx context.Context, network string, at netip.AddrPort) (ne
 	defer n.mu.Unlock()
 	s := n.segment(network)
 	if s.hosts[at.Addr()] == 0 {
-		_ = real.Close()
+		_ = l.Close()
 		return nil, fmt.Errorf("vnet: listen on %s: %w", at, syscall.EADDRNOTAVAIL)
 	}
 	if _, taken := s.listeners[at]; taken {
-		_ = real.Close()
+		_ = l.Close()
 		return nil, fmt.Errorf("vnet: listen on %s: %w", at, syscall.EADDRINUSE)
 	}
-	s.listeners[at] = real.Addr().String()
-	return &listener{Listener: real, unmap: sync.OnceFunc(func() {
+	s.listeners[at] = l.Addr().String()
+	return &listener{Listener: l, unmap: sync.OnceFunc(func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		delete(s.listeners, at)
@@ -135,11 +135,11 @@ func (n *Net) Publish(addr netip.Addr, f Forward) (withdraw func()) {
 // errors are those of a real network: ECONNREFUSED where nobody listens, a
 // timeout where there is no route, the context's error when it ends first.
 func (n *Net) Dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
-	real, known := n.lookup(network, to)
+	at, known := n.lookup(network, to)
 	switch {
-	case real != "":
+	case at != "":
 		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", real)
+		conn, err := d.DialContext(ctx, "tcp", at)
 		if err != nil {
 			return nil, opError(to, err)
 		}
@@ -152,7 +152,7 @@ func (n *Net) Dial(ctx context.Context, network string, to netip.AddrPort) (net.
 
 // lookup follows the tables to a real address; known says that the virtual
 // address exists even though nobody listens there.
-func (n *Net) lookup(network string, to netip.AddrPort) (real string, known bool) {
+func (n *Net) lookup(network string, to netip.AddrPort) (at string, known bool) {
 	n.mu.RLock()
 	forward := n.published[to.Addr()]
 	n.mu.RUnlock()
