@@ -78,7 +78,7 @@ func (c *Client) Create(ctx context.Context, id string, ttl time.Duration) (*clu
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is buffered and the answer is judged by itself
+	defer conn.Close() // nothing is buffered and the answer is judged by itself
 	chain, err := c.call(ctx, conn, token, c.request(id, csr, ttl))
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (c *Client) call(ctx context.Context, conn net.Conn, token string, req *sec
 	if err != nil {
 		return nil, &Error{Phase: PhaseCall, Err: err}
 	}
-	defer cc.Close() //nolint:errcheck // the call has its answer
+	defer cc.Close() // the call has its answer
 	md := metadata.Pairs("authorization", "Bearer "+token)
 	if c.ClusterID != "" {
 		md.Set("clusterid", c.ClusterID)
