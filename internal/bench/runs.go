@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,12 +15,12 @@ import (
 )
 
 // wholeRuns times the main job from process start to JUnit.
-func wholeRuns(ctx context.Context) error {
+func wholeRuns(ctx context.Context) (err error) {
 	dir, err := os.MkdirTemp("", "meshprobe-bench-")
 	if err != nil {
 		return fmt.Errorf("temporary directory: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	bin := filepath.Join(dir, "meshprobe")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/meshprobe").CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
