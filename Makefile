@@ -49,7 +49,7 @@ fuzz: ## Fuzz every target for FUZZTIME each
 	test -s $$targets || { echo 'make: no fuzz target found' >&2; exit 1; }; \
 	while read -r pkg target; do \
 		echo "fuzz $$pkg $$target"; \
-		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg </dev/null; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg </dev/null; \
 	done <$$targets
 
 .PHONY: bench
