@@ -8,12 +8,13 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
+	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
 
 // Steps that several causes share. Templates over the subject.
 const (
-	refederate    = "meshprobe federate plan    # one shared root, one intermediate per cluster; then: meshprobe federate apply"
+	refederate    = cause.Refederate
 	restartIstiod = "kubectl --context {{.Cluster}} -n istio-system rollout restart deployment/istiod"
 	showCACert    = "kubectl --context {{.Cluster}} -n istio-system get secret cacerts -o jsonpath='{.data.ca-cert\\.pem}' | base64 -d | openssl x509 -noout -text"
 	showChain     = "kubectl --context {{.Cluster}} -n istio-system get secret cacerts -o jsonpath='{.data.cert-chain\\.pem}' | base64 -d | grep -c BEGIN"

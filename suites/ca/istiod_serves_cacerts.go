@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
 
@@ -27,10 +28,7 @@ var IstiodServesCACerts = probe.DefineOn(probe.Meta{
 
 var causeAfterIstiod = probe.Cause{
 	Code: "cacerts-after-istiod", Title: "istiod was not restarted after cacerts was made: it still signs with its own self-signed root",
-	Try: []string{
-		restartIstiod,
-		"kubectl --context {{.Cluster}} -n istio-system rollout status deployment/istiod    # then restart the gateways and the workloads",
-	},
+	Try: cause.RestartMesh(),
 }
 
 var causeOldCA = probe.Cause{

@@ -13,13 +13,21 @@ import (
 // Steps that several causes share. Templates over the subject.
 const (
 	restartIstiod    = "kubectl --context {{.Cluster}} -n istio-system rollout restart deployment/istiod"
-	restartWorkloads = "kubectl --context {{.Cluster}} -n {{.Namespace}} rollout restart deployment"
-	refederate       = "meshprobe federate plan    # one shared root, one intermediate per cluster; then: meshprobe federate apply"
+	restartWorkloads = "kubectl --context {{.Cluster}} {{.Restart}}"
+	refederate       = Refederate
+	putChain         = "kubectl --context {{.Cluster}} -n istio-system patch secret cacerts --type merge -p '{\"data\":{\"cert-chain.pem\":\"'$(kubectl --context {{.Cluster}} -n istio-system get secret cacerts -o jsonpath='{.data.ca-cert\\.pem}')'\"}}'    # where no other CA stands between ca-cert.pem and the root"
 	restartSystem    = "kubectl --context {{.Cluster}} -n istio-system rollout restart deployment,daemonset    # gateways and ztunnel"
 	restartMeshed    = "for ns in $(kubectl --context {{.Cluster}} get namespaces -l istio-injection=enabled -o name); do kubectl --context {{.Cluster}} -n ${ns#namespace/} rollout restart deployment; done"
 	showCA           = "kubectl --context {{.Cluster}} -n istio-system get secret cacerts -o jsonpath='{.data.ca-cert\\.pem}' | base64 -d | openssl x509 -noout -text"
 	showBundle       = "kubectl --context {{.Cluster}} -n istio-system get configmap istio-ca-root-cert -o jsonpath='{.data.root-cert\\.pem}' | openssl x509 -noout -subject -fingerprint"
 )
+
+// Refederate is the step that gives all clusters one root again.
+const Refederate = "meshprobe federate plan && meshprobe federate apply    # one shared root, one intermediate per cluster"
+
+// RestartZtunnel is the value of .Restart where a ztunnel holds the
+// certificates.
+const RestartZtunnel = "-n istio-system rollout restart daemonset/ztunnel"
 
 // Chain is the cause with which a chain is refused, by the code that
 // verifier.Diagnose gives it.
@@ -48,19 +56,16 @@ var chains = []probe.Cause{
 	{Code: verifier.CauseRootSameDN, Title: "the two sides trust different roots that bear the same name", Try: []string{refederate, showBundle}},
 	{Code: verifier.CauseRootDistinctDN, Title: "the two sides trust different roots", Try: []string{refederate, showBundle}},
 	{Code: verifier.CauseRootIntermediate, Title: "what is handed out as the root is an intermediate of one cluster", Try: []string{
-		"put the self-signed root, not the issuing CA, into root-cert.pem of cacerts in both clusters", restartIstiod,
+		refederate,
+		"or, with a CA of your own: put the self-signed root, not the issuing CA, into root-cert.pem of cacerts, and restart istiod, gateways and workloads",
 	}},
-	{Code: verifier.CauseIntermediateUnsent, Title: "the peer sends its leaf without the intermediate that signed it", Try: []string{
-		"put the intermediate into cert-chain.pem of cacerts", restartIstiod, restartWorkloads,
-	}},
-	{Code: verifier.CauseWrongIntermediate, Title: "the peer sends an intermediate that did not sign its leaf", Try: []string{
-		"put the cluster's own ca-cert.pem into cert-chain.pem of cacerts", restartIstiod, restartWorkloads,
-	}},
+	{Code: verifier.CauseIntermediateUnsent, Title: "the peer sends its leaf without the intermediate that signed it", Try: append([]string{putChain}, RestartMesh()...)},
+	{Code: verifier.CauseWrongIntermediate, Title: "the peer sends an intermediate that did not sign its leaf", Try: append([]string{putChain}, RestartMesh()...)},
 	{Code: verifier.CauseLeafExpired, Title: "the workload's certificate has expired and was not renewed", Try: []string{
 		restartWorkloads, "kubectl --context {{.Cluster}} -n istio-system logs deployment/istiod | grep -i 'sign\\|authenticate'",
 	}},
 	{Code: verifier.CauseIntermediateExpired, Title: "the cluster's intermediate has expired", Try: []string{refederate, showCA}},
-	{Code: verifier.CauseRootExpired, Title: "the shared root has expired: sidecars refuse it, ztunnels do not look", Try: []string{"make a new root: " + refederate}},
+	{Code: verifier.CauseRootExpired, Title: "the shared root has expired: sidecars refuse it, ztunnels do not look", Try: []string{refederate}},
 	{Code: verifier.CauseClockSkew, Title: "a certificate is not valid yet: clocks differ", Try: []string{"compare the clocks: date -u; kubectl --context {{.Cluster}} -n istio-system exec deployment/istiod -- date -u"}},
 	{Code: verifier.CauseNotACA, Title: "the certificate that signed the leaf is not a CA certificate", Try: []string{"put a certificate with CA:TRUE and keyCertSign into ca-cert.pem of cacerts", restartIstiod, restartWorkloads}},
 	{Code: verifier.CauseNoKeyCertSign, Title: "the intermediate's key usage does not allow it to sign certificates", Try: []string{"issue the intermediate again with keyCertSign", restartIstiod, restartWorkloads}},
@@ -77,14 +82,16 @@ var chains = []probe.Cause{
 	{Code: verifier.CauseLeafIsCA, Title: "the workload's certificate is a CA certificate", Try: []string{"issue leaves with CA:FALSE", restartWorkloads}},
 	{Code: verifier.CauseCriticalExtension, Title: "a certificate has a critical extension that verifiers do not know", Try: []string{"issue it again without the extension, or not critical", restartIstiod, restartWorkloads}},
 	{Code: verifier.CauseOutlives, Title: "the workload's certificate is valid longer than the intermediate that signed it", Try: []string{
-		"renew the intermediate before it ends: " + refederate, restartIstiod, restartWorkloads,
+		restartWorkloads + "    # an istiod of today issues no certificate that outlives its own",
+		refederate + "; renews the intermediate too, where it ends soon",
 	}},
 	{Code: verifier.CauseSANShape, Title: "the certificate does not have exactly one SPIFFE ID as its URI SAN", Try: []string{"let the cluster's CA write the SAN: one URI, spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", restartWorkloads}},
 	{Code: verifier.CauseTrustDomainSidecar, Title: "the trust domains differ and no alias admits the other one", Try: []string{
-		"add the other trust domain to meshConfig.trustDomainAliases in the ConfigMap istio of {{.Cluster}}, or use one trust domain", restartIstiod,
+		"kubectl --context {{.Cluster}} -n istio-system edit configmap istio    # in key mesh, add the other trust domain to trustDomainAliases; or use one trust domain", restartIstiod,
 	}},
 	{Code: verifier.CauseTrustDomainAmbient, Title: "the trust domains differ, and ztunnel honours no aliases", Try: []string{"use one trust domain in all clusters with ambient workloads"}},
 	{Code: verifier.CauseWrongIdentity, Title: "another workload answers than the one that was called", Try: []string{
+		restartWorkloads + "    # where a proxy holds the wrong certificate",
 		"kubectl --context {{.Cluster}} -n {{.Namespace}} get pods -o custom-columns=POD:.metadata.name,SA:.spec.serviceAccountName,IP:.status.podIP",
 	}},
 	{Code: verifier.CauseNoCertificate, Title: "the peer presented no certificate", Try: []string{"find out what answers there: openssl s_client -connect ADDRESS -showcerts"}},

@@ -32,6 +32,9 @@ func judgeUnknownAuthority(g seen.Gateway) []probe.Finding {
 	if f, blocked := way(g); blocked {
 		return []probe.Finding{f}
 	}
+	if g.Outer.Outcome != seen.Accepted {
+		return []probe.Finding{probe.Skipping("no positive control: the gateway does not admit the caller, which is judged per edge")}
+	}
 	if g.Outer.Status != 200 {
 		return []probe.Finding{probe.Skipping(fmt.Sprintf("no positive control: a known service was answered %d, which is judged per edge", g.Outer.Status))}
 	}

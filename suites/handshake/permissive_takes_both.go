@@ -23,7 +23,11 @@ var PermissiveTakesBoth = probe.DefineOn(probe.Meta{
 
 var causeStrict = probe.Cause{
 	Code: "strict-vs-plaintext", Title: "plaintext is refused although the policy is PERMISSIVE",
-	Try: []string{"kubectl --context {{.Cluster}} get peerauthentication -A   # is a narrower policy STRICT?"},
+	Try: []string{
+		"istioctl --context {{.Cluster}} proxy-status    # STALE: the sidecar lost its control plane and goes on with what it was told before",
+		"kubectl --context {{.Cluster}} -n {{.Namespace}} rollout restart deployment",
+		"kubectl --context {{.Cluster}} get peerauthentication -A    # or is a narrower policy STRICT?",
+	},
 }
 
 func judgePermissive(l seen.Listener) []probe.Finding {

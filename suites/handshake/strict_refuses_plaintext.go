@@ -24,7 +24,8 @@ var StrictRefusesPlaintext = probe.DefineOn(probe.Meta{
 var causePermissive = probe.Cause{
 	Code: "permissive-when-strict", Title: "plaintext is answered although the policy is STRICT",
 	Try: []string{
-		"kubectl --context {{.Cluster}} get peerauthentication -A   # the narrowest policy wins: workload, namespace, root namespace",
+		"istioctl --context {{.Cluster}} proxy-status    # STALE: the sidecar lost its control plane and goes on with what it was told before",
+		"kubectl --context {{.Cluster}} -n {{.Namespace}} rollout restart deployment",
 		"kubectl --context {{.Cluster}} -n {{.Namespace}} get pods -o jsonpath='{range .items[*]}{.metadata.name}: {.metadata.annotations}{\"\\n\"}{end}' | grep excludeInbound",
 	},
 }

@@ -31,7 +31,7 @@ var Double = probe.DefineOn(probe.Meta{
 	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "gateway/hbone"},
 	Applies: "ambient edges",
 	Proves:  true,
-}, seen.AmbientEdges(), judgeDouble)
+}, seen.AmbientEdges(), renewed(judgeDouble))
 
 var causeLayer = probe.Cause{
 	Code: "hbone-layer-failed", Title: "one layer of the tunnel failed without naming a certificate",

@@ -23,7 +23,7 @@ var Handshake = probe.DefineOn(probe.Meta{
 	Causes:  append([]probe.Cause{causeNotServing, causeProfile, cause.NotAsked}, verdict.ClientCauses(cluster.Ambient)...),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "trust/trust-domain", "identity/current-ca", "identity/not-expired"},
 	Applies: "ambient workloads",
-}, seen.AmbientListeners(), judgeHandshake)
+}, seen.AmbientListeners(), renewed(judgeHandshake))
 
 var (
 	causeNotServing = probe.Cause{

@@ -23,7 +23,7 @@ var BelongsToWorkload = probe.DefineOn(probe.Meta{
 	Causes:  cause.Chains(verifier.CauseWrongIdentity),
 	After:   []string{"identity/spiffe-id", "trust/trust-domain"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeBelongs)
+}, seen.Presented(), renewed(judgeBelongs))
 
 func judgeBelongs(o seen.Workload) []probe.Finding {
 	leaf, f := leafOf(o)

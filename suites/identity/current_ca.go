@@ -22,7 +22,7 @@ var CurrentCA = probe.DefineOn(probe.Meta{
 	Causes:  []probe.Cause{causeStaleLeaf},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeCurrentCA)
+}, seen.Presented(), renewed(judgeCurrentCA))
 
 var causeStaleLeaf = probe.Cause{
 	Code: "workload-stale-leaf", Title: "the workload still presents a certificate of the CA that its cluster had before",

@@ -22,7 +22,7 @@ var InsideIssuer = probe.DefineOn(probe.Meta{
 	Causes:  cause.Chains(verifier.CauseOutlives),
 	After:   []string{"identity/not-expired"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeInsideIssuer)
+}, seen.Presented(), renewed(judgeInsideIssuer))
 
 func judgeInsideIssuer(o seen.Workload) []probe.Finding {
 	leaf, f := leafOf(o)

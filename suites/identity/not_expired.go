@@ -22,7 +22,7 @@ var NotExpired = probe.DefineOn(probe.Meta{
 	Causes:  cause.Chains(verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseRootExpired, verifier.CauseClockSkew),
 	After:   []string{"ca/lifetime-left", "ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeNotExpired)
+}, seen.Presented(), renewed(judgeNotExpired))
 
 func judgeNotExpired(o seen.Workload) []probe.Finding {
 	leaf, f := leafOf(o)

@@ -25,7 +25,7 @@ var SPIFFEID = probe.DefineOn(probe.Meta{
 	Causes:  cause.Chains(verifier.CauseSANShape),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
 	Applies: "mesh workloads that serve a port",
-}, seen.Presented(), judgeSPIFFEID)
+}, seen.Presented(), renewed(judgeSPIFFEID))
 
 func judgeSPIFFEID(o seen.Workload) []probe.Finding {
 	leaf, f := leafOf(o)

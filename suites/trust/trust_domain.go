@@ -28,6 +28,9 @@ var TrustDomain = probe.Define(probe.Meta{
 	Applies: "clusters",
 }, probe.Clusters, observeTrustDomain, judgeTrustDomain)
 
+// restoreTrustDomain changes one line of the mesh configuration.
+const restoreTrustDomain = "kubectl --context {{.Cluster}} -n istio-system get configmap istio -o yaml | sed 's/trustDomain: .*/trustDomain: {{.TrustDomain}}/' | kubectl --context {{.Cluster}} apply -f -"
+
 var (
 	causeMeshConfig = probe.Cause{
 		Code: "mesh-config-unreadable", Title: "the mesh configuration is not valid YAML: istiod goes on with what it had, or with defaults",
@@ -36,13 +39,13 @@ var (
 	causeNoAlias = probe.Cause{
 		Code: verifier.CauseTrustDomainSidecar, Title: "the cluster has another trust domain than it is meant to have, and other clusters do not admit it",
 		Try: append([]string{
-			"kubectl --context {{.Cluster}} -n istio-system edit configmap istio    # in key mesh: trustDomain: {{.TrustDomain}}",
+			restoreTrustDomain,
 		}, cause.RestartMesh()...),
 	}
 	causeAmbientDomain = probe.Cause{
 		Code: verifier.CauseTrustDomainAmbient, Title: "the cluster has another trust domain than it is meant to have; aliases admit it to sidecars, never to ztunnels",
 		Try: append([]string{
-			"kubectl --context {{.Cluster}} -n istio-system edit configmap istio    # in key mesh: trustDomain: {{.TrustDomain}}",
+			restoreTrustDomain,
 		}, cause.RestartMesh()...),
 	}
 	causeOtherTrustDomain = probe.Cause{

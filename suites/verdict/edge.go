@@ -35,7 +35,11 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 			probe.WantGot("address that istiod of "+e.Edge.From.Cluster+" hands out", "an east-west gateway of "+e.Edge.To.Cluster, e.Endpoint.Address+", a pod's"),
 		).With("Network", e.Endpoint.Network), true
 	default:
-		return probe.Failing(cause.Unreachable, got), true
+		gateways := "istio=eastwestgateway"
+		if e.Edge.DataPlane == cluster.Ambient {
+			gateways = "gateway.istio.io/managed"
+		}
+		return probe.Failing(cause.Unreachable, got).With("Gateways", gateways), true
 	}
 }
 
@@ -63,5 +67,5 @@ func RefusedClient(e seen.Edge, layer seen.Handshake, by cluster.DataPlane) prob
 // bundle admits.
 var StaleServer = probe.Cause{
 	Code: "workload-stale-leaf", Title: "the peer still verifies with an older trust bundle than its cluster now distributes",
-	Try: []string{"kubectl --context {{.To}} -n {{.Namespace}} rollout restart deployment"},
+	Try: []string{"kubectl --context {{.To}} {{.Restart}}"},
 }
