@@ -29,6 +29,10 @@ type Options struct {
 	// minutes.
 	StepTimeout time.Duration
 
+	// RequestTimeout bounds each request to an API, which is tried again after
+	// it; default 30 seconds.
+	RequestTimeout time.Duration
+
 	// ServiceEntries adds a ServiceEntry SVC.NS.CLUSTER for each edge to
 	// another cluster's sidecar service, as Gloo Mesh does.
 	ServiceEntries bool
@@ -53,6 +57,7 @@ func (o Options) complete() Options {
 	o.Namespace = cmp.Or(o.Namespace, "istio-system")
 	o.Parallel = cmp.Or(o.Parallel, 8)
 	o.StepTimeout = cmp.Or(o.StepTimeout, 5*time.Minute)
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 30*time.Second)
 	o.VerifyTimeout = cmp.Or(o.VerifyTimeout, time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now

@@ -50,10 +50,11 @@ func (k kind) gvr() schema.GroupVersionResource {
 
 // in is the client of a kind in a namespace; "" is all of them, or none.
 func (m *member) in(k kind, namespace string) dynamic.ResourceInterface {
-	if namespace == "" {
-		return m.dyn.Resource(k.gvr())
+	res := dynamic.ResourceInterface(m.dyn.Resource(k.gvr()))
+	if namespace != "" {
+		res = m.dyn.Resource(k.gvr()).Namespace(namespace)
 	}
-	return m.dyn.Resource(k.gvr()).Namespace(namespace)
+	return bounded{res, m.f.opts.RequestTimeout}
 }
 
 // get returns nil where there is no such object.

@@ -30,7 +30,7 @@ func (m *member) rootNamespaces(ctx context.Context) ([]string, error) {
 	}
 	var out []string
 	for _, n := range items {
-		phase, _, _ := unstructured.NestedString(n.Object, "status", "phase") //nolint:errcheck // absent is Active
+		phase, _, _ := unstructured.NestedString(n.Object, "status", "phase") // absent is Active
 		if phase == "Terminating" || slices.Contains([]string{"kube-public", "kube-node-lease", "local-path-storage"}, n.GetName()) {
 			continue
 		}
@@ -54,7 +54,7 @@ func (m *member) limited(ctx context.Context) (bool, error) {
 	if err != nil || cm == nil {
 		return false, err
 	}
-	text, _, _ := unstructured.NestedString(cm.Object, "data", "mesh") //nolint:errcheck // no mesh configuration, no selectors
+	text, _, _ := unstructured.NestedString(cm.Object, "data", "mesh") // no mesh configuration, no selectors
 	var mesh struct {
 		DiscoverySelectors []any `json:"discoverySelectors"`
 	}
@@ -85,7 +85,8 @@ func planRootConfigMaps(ctx context.Context, m *member) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	items, err := m.in(configMaps, "").List(ctx, byName(rootConfigMap))
+	var items *unstructured.UnstructuredList
+	err = retry(ctx, func() (err error) { items, err = m.in(configMaps, "").List(ctx, byName(rootConfigMap)); return err })
 	if err != nil {
 		return nil, err
 	}

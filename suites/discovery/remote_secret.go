@@ -4,10 +4,13 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -76,7 +79,17 @@ func observeRemoteSecret(ctx context.Context, _ *probe.Env, p cluster.Pair) (rem
 	if err != nil || secret == nil {
 		return o, err
 	}
-	o.try(ctx, secret.Data[o.To])
+	look, cancel := seen.Short(ctx)
+	defer cancel()
+	if err := o.try(look, secret.Data[o.To]); err != nil {
+		return o, err
+	}
+	if o.Problem != "" {
+		// The control: with our own credentials the same API must answer.
+		if _, err := clusterUID(ctx, other); err != nil {
+			return o, seen.APIError(err, "get", "namespaces")
+		}
+	}
 	return o, nil
 }
 
@@ -103,28 +116,40 @@ func (o *remoteSecretSeen) find(ctx context.Context, k kubernetes.Interface) (*c
 }
 
 // try uses the kubeconfig as istiod would. What goes wrong is kept without the
-// kubeconfig's content.
-func (o *remoteSecretSeen) try(ctx context.Context, kubeconfig []byte) {
+// kubeconfig's content; the error is an API's that is in trouble itself.
+func (o *remoteSecretSeen) try(ctx context.Context, kubeconfig []byte) error {
 	config, problem := loadKubeconfig(kubeconfig)
 	if problem != "" {
 		o.Problem = problem
-		return
+		return nil
 	}
 	k, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		o.Problem = "the kubeconfig makes no client"
-		return
+		return nil
 	}
 	if o.Reached, err = clusterUID(ctx, k); err != nil {
-		o.Problem = err.Error()
-		return
+		return o.failed(err)
 	}
 	services, err := k.CoreV1().Services("").List(ctx, metav1.ListOptions{Limit: 10})
 	if err != nil {
-		o.Problem = err.Error()
-		return
+		return o.failed(err)
 	}
 	o.Services = len(services.Items)
+	return nil
+}
+
+// failed keeps what the credentials or the way are to blame for.
+func (o *remoteSecretSeen) failed(err error) error {
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
+		switch status.Status().Code {
+		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		default:
+			return err
+		}
+	}
+	o.Problem = err.Error()
+	return nil
 }
 
 // loadKubeconfig reads a kubeconfig as istiod does: what could run a program

@@ -35,9 +35,11 @@ type job struct {
 	provider embedded.Provider
 	issuer   issuer.Issuer // nil: builtin, ECDSA P-256
 
-	opened   func(*cluster.Set)                          // after the clusters are up
-	disturb  func(*cluster.Set) *cluster.Set             // after federation, what probes see
-	setup    func(context.Context) (*cluster.Set, error) // nil: opens and federates
+	opened         func(*cluster.Set)                          // after the clusters are up
+	disturb        func(*cluster.Set) *cluster.Set             // after federation, what probes see
+	setup          func(context.Context) (*cluster.Set, error) // nil: opens and federates
+	requestTimeout time.Duration                               // of a request to an API while federating, default 30s
+
 	parallel int
 	timeout  time.Duration // of an observation, default 10s
 	sinks    []probe.Sink  // besides JSON and JUnit
@@ -113,7 +115,7 @@ func (j job) open(ctx context.Context) (*cluster.Set, error) {
 			return set, err
 		}
 	}
-	plan, err := federate.NewPlan(ctx, set, federate.Options{Issuer: is, NoVerify: true, Now: j.provider.Now})
+	plan, err := federate.NewPlan(ctx, set, federate.Options{Issuer: is, NoVerify: true, Now: j.provider.Now, RequestTimeout: j.requestTimeout})
 	if err != nil {
 		return set, err
 	}

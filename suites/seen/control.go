@@ -44,9 +44,9 @@ func (l Layer) cutOff() bool {
 	return l.Reset == "" && (l.Outcome.cutOff() || l.Authority != "" && l.Status == 0)
 }
 
-// short is the part of an observation's time in which a peer may answer: what
+// Short is the part of an observation's time in which a peer may answer: what
 // is left of it is for the control dial.
-func short(ctx context.Context) (context.Context, context.CancelFunc) {
+func Short(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)

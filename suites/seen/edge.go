@@ -55,7 +55,7 @@ func observeSidecarEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
-	look, cancel := short(ctx)
+	look, cancel := Short(ctx)
 	defer cancel()
 	o.Outer.Handshake = Try(look, env, DialFrom(src, o.Source, o.Endpoint.Address), Hello{
 		Address: o.Endpoint.Address, SNI: o.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id,
@@ -68,7 +68,7 @@ func observeAmbientEdge(ctx context.Context, env *probe.Env, e cluster.Edge) (Ed
 	if err != nil || o.Endpoint == nil {
 		return o, err
 	}
-	look, cancel := short(ctx)
+	look, cancel := Short(ctx)
 	defer cancel()
 	if err := o.ambient(look, env, src, id); err != nil {
 		return o, err

@@ -71,7 +71,7 @@ func observePassthrough(ctx context.Context, env *probe.Env, c probe.ClusterSubj
 	if !ready {
 		return g, err
 	}
-	look, cancel := short(ctx)
+	look, cancel := Short(ctx)
 	defer cancel()
 	addr := g.Endpoint.Address
 	dial := DialFrom(src, g.Source, addr)
@@ -90,7 +90,7 @@ func observeHBONEGateway(ctx context.Context, env *probe.Env, c probe.ClusterSub
 	if !ready {
 		return g, err
 	}
-	look, cancel := short(ctx)
+	look, cancel := Short(ctx)
 	defer cancel()
 	if err := g.hbone(look, env, src, id); err != nil {
 		return g, err

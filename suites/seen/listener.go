@@ -86,7 +86,7 @@ func observeListener(
 	if err != nil {
 		return l, err
 	}
-	quick, cancel := short(ctx)
+	quick, cancel := Short(ctx)
 	defer cancel()
 	l.Plain = TryPlain(quick, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
 	if err := look(&l, quick, env, c, id); err != nil {

@@ -53,7 +53,7 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 	if err != nil {
 		return o, err
 	}
-	look, cancel := short(ctx)
+	look, cancel := Short(ctx)
 	defer cancel()
 	if w.DataPlane == cluster.Ambient {
 		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
