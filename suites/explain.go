@@ -4,6 +4,7 @@ package suites
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
@@ -38,23 +39,39 @@ func Explain(p probe.Probe) string {
 // name it. It is empty where no probe can.
 func ExplainCause(code string) string {
 	var b strings.Builder
-	var by []string
+	for _, v := range variants(code) {
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		explainCause(&b, v.cause)
+		fmt.Fprintf(&b, "\n  named by\n    %s\n", strings.Join(v.by, "\n    "))
+	}
+	return b.String()
+}
+
+// variant is what a cause means to some probes: one state of the world may look
+// different, and be mended differently, from different sides.
+type variant struct {
+	cause probe.Cause
+	by    []string // IDs of probes
+}
+
+// variants are what a cause means, in report order.
+func variants(code string) []variant {
+	var all []variant
 	for _, p := range All() {
 		for _, c := range p.Causes {
 			if c.Code != code {
 				continue
 			}
-			if len(by) == 0 {
-				explainCause(&b, c)
+			i := slices.IndexFunc(all, func(v variant) bool { return v.cause.Title == c.Title && slices.Equal(v.cause.Try, c.Try) })
+			if i < 0 {
+				i, all = len(all), append(all, variant{cause: c})
 			}
-			by = append(by, p.ID)
+			all[i].by = append(all[i].by, p.ID)
 		}
 	}
-	if len(by) == 0 {
-		return ""
-	}
-	fmt.Fprintf(&b, "\nnamed by\n  %s\n", strings.Join(by, "\n  "))
-	return b.String()
+	return all
 }
 
 func explainCause(b *strings.Builder, c probe.Cause) {
@@ -64,8 +81,11 @@ func explainCause(b *strings.Builder, c probe.Cause) {
 	}
 }
 
-// placeholders makes a hint's template readable: {{.Cluster}} is CLUSTER.
+// placeholders makes a hint's template readable: {{.Cluster}} is CLUSTER. How
+// certificates are renewed depends on the data plane; a sidecar's way stands for
+// both.
 func placeholders(try string) string {
+	try = strings.ReplaceAll(try, "{{.Restart}}", "-n {{.Namespace}} rollout restart deployment")
 	parts := strings.Split(try, "{{.")
 	for i, part := range parts[1:] {
 		name, rest, ok := strings.Cut(part, "}}")
