@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,12 +28,21 @@ import (
 )
 
 // freePort returns a loopback port that was free a moment ago, for processes
-// that cannot be handed a listener.
+// that cannot be handed a listener. It lies below the range from which kernels
+// take the ports of outgoing connections, so that none of those comes between.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l := listen(t)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	const low, high = 20000, 32767
+	for range 100 {
+		port := low + rand.IntN(high-low)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", loopback(port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
