@@ -97,15 +97,15 @@ func newEntry(to cluster.Ref, namespace string, ports []any, addresses []string,
 
 // ports are those of a Service, each with a name and a protocol.
 func ports(svc *unstructured.Unstructured) []any {
-	list, _, _ := unstructured.NestedSlice(svc.Object, "spec", "ports") //nolint:errcheck // none
+	list, _, _ := unstructured.NestedSlice(svc.Object, "spec", "ports") // none
 	var out []any
 	for _, p := range list {
 		port, ok := p.(map[string]any)
 		if !ok {
 			continue
 		}
-		number, _, _ := unstructured.NestedInt64(port, "port") //nolint:errcheck // absent is 0
-		name, _, _ := unstructured.NestedString(port, "name")  //nolint:errcheck // absent is none
+		number, _, _ := unstructured.NestedInt64(port, "port") // absent is 0
+		name, _, _ := unstructured.NestedString(port, "name")  // absent is none
 		if number == 0 {
 			continue
 		}
@@ -130,11 +130,11 @@ func (m *member) gatewayAddresses(ctx context.Context) ([]string, error) {
 	}
 	var out []string
 	for _, s := range svcs {
-		selector, _, _ := unstructured.NestedStringMap(s.Object, "spec", "selector") //nolint:errcheck // none
+		selector, _, _ := unstructured.NestedStringMap(s.Object, "spec", "selector") // none
 		if selector[eastWestLabel] != eastWestValue {
 			continue
 		}
-		ingress, _, _ := unstructured.NestedSlice(s.Object, "status", "loadBalancer", "ingress") //nolint:errcheck // none
+		ingress, _, _ := unstructured.NestedSlice(s.Object, "status", "loadBalancer", "ingress") // none
 		for _, i := range ingress {
 			at, _ := i.(map[string]any)
 			for _, field := range []string{"ip", "hostname"} {

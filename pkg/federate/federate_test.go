@@ -18,9 +18,9 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
 
-func mesh(t *testing.T, n int) *cluster.Set {
+func mesh(t *testing.T) *cluster.Set {
 	t.Helper()
-	top, err := cluster.Default(n)
+	top, err := cluster.Default(2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (r *recorder) take(e cluster.Event) {
 }
 
 func TestApplyMakesClustersTrustEachOther(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	// The proof that the proof can fail: before, no direction works.
 	short := o
 	short.VerifyTimeout = time.Second
@@ -105,7 +105,7 @@ func TestApplyMakesClustersTrustEachOther(t *testing.T) {
 }
 
 func TestSecondApplyWritesNothing(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	apply(t, set, o, nil)
 	before := snapshot(t, set)
 	p, err := federate.NewPlan(t.Context(), set, o)
@@ -124,7 +124,7 @@ func TestSecondApplyWritesNothing(t *testing.T) {
 // Verify judges what happens on the wire: one direction that is cut, or one
 // cluster that fell back to another root, is named, and nothing else.
 func TestVerifyNamesTheDirection(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	apply(t, set, o, nil)
 	o.VerifyTimeout = 2 * time.Second
 	secrets := kubeOf(t, set, "east").Kubernetes().CoreV1().Secrets("istio-system")

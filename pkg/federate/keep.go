@@ -104,7 +104,7 @@ func (m *member) replace(ctx context.Context, k kind, have, next *unstructured.U
 }
 
 func fixed(have, next *unstructured.Unstructured) bool {
-	immutable, _, _ := unstructured.NestedBool(have.Object, "immutable") //nolint:errcheck // absent is false
+	immutable, _, _ := unstructured.NestedBool(have.Object, "immutable") // absent is false
 	return immutable || have.Object["type"] != next.Object["type"]
 }
 

@@ -52,7 +52,7 @@ func (m *member) networked(ctx context.Context) ([]labelled, error) {
 		return nil, err
 	}
 	for i := range svcs {
-		selector, _, _ := unstructured.NestedStringMap(svcs[i].Object, "spec", "selector") //nolint:errcheck // none
+		selector, _, _ := unstructured.NestedStringMap(svcs[i].Object, "spec", "selector") // none
 		if selector[eastWestLabel] == eastWestValue {
 			out = append(out, labelled{services, &svcs[i]})
 		}
@@ -62,7 +62,7 @@ func (m *member) networked(ctx context.Context) ([]labelled, error) {
 		return nil, err
 	}
 	for i := range gws {
-		class, _, _ := unstructured.NestedString(gws[i].Object, "spec", "gatewayClassName") //nolint:errcheck // none
+		class, _, _ := unstructured.NestedString(gws[i].Object, "spec", "gatewayClassName") // none
 		if class == classEastWest {
 			out = append(out, labelled{gatewayAPI, &gws[i]})
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
@@ -21,16 +22,8 @@ type Change struct {
 
 // String is the line: "+ east istio-system/secret cacerts ca-cert.pem: …".
 func (c Change) String() string {
-	s := c.Op
-	for _, part := range []string{c.Cluster, c.Object} {
-		if part != "" {
-			s += " " + part
-		}
-	}
-	if c.Text != "" {
-		s += " " + c.Text
-	}
-	return s
+	parts := []string{c.Op, c.Cluster, c.Object, c.Text}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // Step is one step of a plan with what it would change; no change means that

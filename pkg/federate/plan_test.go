@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 var varying = regexp.MustCompile(`[0-9a-f]{8,12}\b…?|127\.0\.0\.1:\d+|\d{4}-\d\d-\d\d`)
 
 func TestPlanGolden(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	furnish(t, set)
 	before := durable(t, snapshot(t, set))
 	p, err := federate.NewPlan(t.Context(), set, o)
@@ -57,7 +57,7 @@ func TestPlanGolden(t *testing.T) {
 }
 
 func TestStatusFollowsApply(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	status := func() federate.ClusterStatus {
 		st, err := federate.Status(t.Context(), set, o)
 		if err != nil {
@@ -125,7 +125,7 @@ func TestApplyRenewsWhatRunsOut(t *testing.T) {
 }
 
 func TestRSA(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	var err error
 	if o.Issuer, err = issuer.NewBuiltin(&issuer.Memory{}, issuer.Options{KeySize: 2048}); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestRSA(t *testing.T) {
 }
 
 func TestRootInASecret(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	store := issuer.Secret{
 		Kube: kubeOf(t, set, "west").Kubernetes(),
 		Ref:  cluster.Ref{Cluster: "kind/west", Namespace: "istio-system", Name: "mesh-root"},
@@ -153,7 +153,7 @@ func TestRootInASecret(t *testing.T) {
 }
 
 func TestServiceEntries(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	o.ServiceEntries = true
 	apply(t, set, o, nil)
 	entries := schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"}
@@ -174,7 +174,7 @@ func TestServiceEntries(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	one := cluster.NewSet(set.Provider, set.Topology, set.Clusters[:1], nil)
 	if _, err := federate.NewPlan(t.Context(), one, o); err == nil || err.Error() != "federate: 1 clusters; trust across clusters needs at least 2" {
 		t.Errorf("one cluster: %v", err)

@@ -106,6 +106,6 @@ func (m *member) awaitRollouts(ctx context.Context, found []rollable) error {
 
 // onDelete reports whether pods are replaced only when somebody deletes them.
 func onDelete(o *unstructured.Unstructured) bool {
-	t, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type") //nolint:errcheck // absent is RollingUpdate
+	t, _, _ := unstructured.NestedString(o.Object, "spec", "updateStrategy", "type") // absent is RollingUpdate
 	return t == "OnDelete"
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +24,35 @@ import (
 )
 
 var errKilled = errors.New("killed")
+
+// stride is how many crash points there are to one that is tried: the race
+// detector makes each cost ten times as much, and without it all are tried.
+func stride() int {
+	if race || testing.Short() {
+		return 3
+	}
+	return 1
+}
+
+// undisturbed is the end state of an Apply that nothing disturbs.
+var undisturbed struct {
+	once   sync.Once
+	shapes map[string]string
+}
+
+// uninterrupted returns it; the first test that asks makes it.
+func uninterrupted(t *testing.T) map[string]string {
+	t.Helper()
+	undisturbed.once.Do(func() {
+		set := mesh(t)
+		apply(t, set, options(t), nil)
+		undisturbed.shapes = shapes(t, snapshot(t, set))
+	})
+	if len(undisturbed.shapes) == 0 {
+		t.Fatal("no end state to compare with")
+	}
+	return undisturbed.shapes
+}
 
 // dirOptions keeps the root in a directory, and reads it anew each time, as
 // another process would.
@@ -74,13 +104,10 @@ func applyOn(t *testing.T, o federate.Options) func(context.Context, *cluster.Se
 // with the same root and the same CA keys.
 func TestApplyContinues(t *testing.T) {
 	t.Parallel()
-	whole := mesh(t, 2)
-	apply(t, whole, options(t), nil)
-	want := shapes(t, snapshot(t, whole))
-
-	for k, killed := 0, true; killed; k += 6 {
+	want := uninterrupted(t)
+	for k, killed := 0, true; killed; k += 6 * stride() {
 		t.Run(fmt.Sprintf("killed-after-%d", k), func(t *testing.T) {
-			set, dir := mesh(t, 2), filepath.Join(t.TempDir(), "root")
+			set, dir := mesh(t), filepath.Join(t.TempDir(), "root")
 			first := dirOptions(t, dir)
 			first.NoVerify = true
 			if killed = killedAfter(t, set, k, applyOn(t, first)); !killed {
@@ -115,20 +142,18 @@ func TestApplyContinues(t *testing.T) {
 	}
 }
 
-// An Apply that is killed after each single write comes to the same end, with
+// An Apply that is killed after each single write, and begun again, comes to the same end, with
 // one root and one CA key per cluster all the way.
 func TestApplyKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	whole := mesh(t, 2)
-	apply(t, whole, options(t), nil)
-
-	set, dir := mesh(t, 2), filepath.Join(t.TempDir(), "root")
+	want := uninterrupted(t)
+	set, dir := mesh(t), filepath.Join(t.TempDir(), "root")
 	var keys map[string]string
 	rounds := 0
 	for killed := true; killed; rounds++ {
 		o := dirOptions(t, dir)
 		o.NoVerify = true
-		killed = killedAfter(t, set, 1, applyOn(t, o))
+		killed = killedAfter(t, set, stride(), applyOn(t, o))
 		now := caKeys(snapshot(t, set))
 		for where, key := range keys {
 			if now[where] != key {
@@ -137,10 +162,10 @@ func TestApplyKilledAgainAndAgain(t *testing.T) {
 		}
 		keys = now
 	}
-	if rounds < 30 {
+	if rounds < 30/stride() {
 		t.Errorf("only %d rounds", rounds)
 	}
-	if diff := cmp.Diff(shapes(t, snapshot(t, whole)), shapes(t, snapshot(t, set))); diff != "" {
+	if diff := cmp.Diff(want, shapes(t, snapshot(t, set))); diff != "" {
 		t.Errorf("end state (-uninterrupted +continued):\n%s", diff)
 	}
 	if err := federate.Verify(t.Context(), set, dirOptions(t, dir), nil); err != nil {
@@ -201,7 +226,7 @@ func shapes(t *testing.T, in map[string]*unstructured.Unstructured) map[string]s
 // meets each of them once.
 func TestApplyGetsOverTransientErrors(t *testing.T) {
 	t.Parallel()
-	resource := schema.GroupResource{Resource: "things"}
+	want, resource := uninterrupted(t), schema.GroupResource{Resource: "things"}
 	for name, fault := range map[string]struct {
 		err  error
 		lost bool
@@ -212,7 +237,7 @@ func TestApplyGetsOverTransientErrors(t *testing.T) {
 		"lost-answer":       {err: apierrors.NewInternalError(errors.New("etcd")), lost: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, o := mesh(t, 2), options(t)
+			set, o := mesh(t), options(t)
 			met := map[string]bool{}
 			once := func(_ int, what string) error {
 				if met[what] {
@@ -231,9 +256,7 @@ func TestApplyGetsOverTransientErrors(t *testing.T) {
 			if len(met) < 20 {
 				t.Errorf("only %d writes met the fault: %v", len(met), slices.Sorted(maps.Keys(met)))
 			}
-			whole := mesh(t, 2)
-			apply(t, whole, options(t), nil)
-			if diff := cmp.Diff(shapes(t, snapshot(t, whole)), shapes(t, snapshot(t, set))); diff != "" {
+			if diff := cmp.Diff(want, shapes(t, snapshot(t, set))); diff != "" {
 				t.Errorf("end state (-undisturbed +disturbed):\n%s", diff)
 			}
 		})
@@ -242,7 +265,7 @@ func TestApplyGetsOverTransientErrors(t *testing.T) {
 
 func TestApplyNamesStepAndCluster(t *testing.T) {
 	t.Parallel()
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	f := &faults{before: func(_ int, what string) error {
 		if what == "create west secrets/cacerts" {
 			return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "cacerts", errors.New("read-only"))

@@ -27,7 +27,7 @@ func TestRollbackPutsBackWhatWasThere(t *testing.T) {
 		"everything-there": furnish,
 	} {
 		t.Run(name, func(t *testing.T) {
-			set, o := mesh(t, 2), options(t)
+			set, o := mesh(t), options(t)
 			furnish(t, set)
 			before := withoutRoots(durable(t, snapshot(t, set)))
 			o.ServiceEntries = true
@@ -59,18 +59,18 @@ func TestRollbackPutsBackWhatWasThere(t *testing.T) {
 // A Rollback that is killed after each single write comes to the same end.
 func TestRollbackKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	o.NoVerify = true
 	furnish(t, set)
 	before := withoutRoots(durable(t, snapshot(t, set)))
 	apply(t, set, o, nil)
 	rounds := 0
 	for killed := true; killed; rounds++ {
-		killed = killedAfter(t, set, 1, func(ctx context.Context, set *cluster.Set) error {
+		killed = killedAfter(t, set, stride(), func(ctx context.Context, set *cluster.Set) error {
 			return federate.Rollback(ctx, set, o, nil)
 		})
 	}
-	if rounds < 20 {
+	if rounds < 20/stride() {
 		t.Errorf("only %d rounds", rounds)
 	}
 	if diff := cmp.Diff(before, withoutRoots(durable(t, snapshot(t, set)))); diff != "" {
@@ -82,7 +82,7 @@ func TestRollbackKilledAgainAndAgain(t *testing.T) {
 // What somebody else wrote after Apply is not lost by the next Apply.
 func TestWhatOthersWroteMeanwhileIsKept(t *testing.T) {
 	t.Parallel()
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	furnish(t, set)
 	apply(t, set, o, nil)
 	secrets := kubeOf(t, set, "east").Kubernetes().CoreV1().Secrets("istio-system")

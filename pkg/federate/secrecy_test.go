@@ -50,7 +50,7 @@ func credentials(t *testing.T, in map[string]*unstructured.Unstructured) []strin
 
 func TestNothingShowsAKey(t *testing.T) {
 	t.Parallel()
-	set, o := mesh(t, 2), options(t)
+	set, o := mesh(t), options(t)
 	furnish(t, set)
 	var said strings.Builder
 	plan := func() *federate.Plan {
@@ -77,8 +77,8 @@ func TestNothingShowsAKey(t *testing.T) {
 	secret := credentials(t, snapshot(t, set))
 
 	// Every write fails once for good, after some that work: errors say much.
-	for k := range 6 {
-		failing := mesh(t, 2)
+	for k := 0; k < 6; k += stride() {
+		failing := mesh(t)
 		furnish(t, failing)
 		f := &faults{before: func(n int, _ string) error {
 			if n > k*7 {

@@ -4,7 +4,6 @@ package federate_test
 
 import (
 	"encoding/json"
-	"maps"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,15 +67,6 @@ func durable(t *testing.T, in map[string]*unstructured.Unstructured) map[string]
 			t.Fatal(err)
 		}
 		out[name] = string(text)
-	}
-	return out
-}
-
-// names is what there is, without what it says.
-func names(in map[string]*unstructured.Unstructured) map[string]bool {
-	out := map[string]bool{}
-	for name := range maps.Keys(in) {
-		out[name] = true
 	}
 	return out
 }

@@ -83,8 +83,8 @@ func (m *member) rollables(ctx context.Context, pick class) ([]rollable, error) 
 		}
 		for i := range items {
 			r := rollable{kind: k, object: &items[i], namespace: byName[items[i].GetNamespace()]}
-			r.labels, _, _ = unstructured.NestedStringMap(items[i].Object, "spec", "template", "metadata", "labels")           //nolint:errcheck // none
-			r.annotations, _, _ = unstructured.NestedStringMap(items[i].Object, "spec", "template", "metadata", "annotations") //nolint:errcheck // none
+			r.labels, _, _ = unstructured.NestedStringMap(items[i].Object, "spec", "template", "metadata", "labels")           // none
+			r.annotations, _, _ = unstructured.NestedStringMap(items[i].Object, "spec", "template", "metadata", "annotations") // none
 			if pick(m, r) {
 				out = append(out, r)
 			}
@@ -97,7 +97,7 @@ func (m *member) rollables(ctx context.Context, pick class) ([]rollable, error) 
 // rollout status judges it; "" is nothing.
 func rolledOut(k kind, o *unstructured.Unstructured) string {
 	n := func(path ...string) int64 {
-		v, _, _ := unstructured.NestedInt64(o.Object, path...) //nolint:errcheck // absent is 0
+		v, _, _ := unstructured.NestedInt64(o.Object, path...) // absent is 0
 		return v
 	}
 	if n("status", "observedGeneration") < o.GetGeneration() {
@@ -121,10 +121,10 @@ func rolledOut(k kind, o *unstructured.Unstructured) string {
 
 // stuck reports whether a Deployment gave up on its present template.
 func stuck(o *unstructured.Unstructured) bool {
-	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions") //nolint:errcheck // none
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions") // none
 	for _, c := range conditions {
 		if c, ok := c.(map[string]any); ok && c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded" {
-			seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration") //nolint:errcheck // absent is 0
+			seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration") // absent is 0
 			return seen >= o.GetGeneration()
 		}
 	}
