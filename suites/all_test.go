@@ -130,7 +130,7 @@ func TestPlans(t *testing.T) {
 // TestHintsRender holds the templates of hints to the variables that every
 // finding has, and to those that the judge adds where it names the cause.
 func TestHintsRender(t *testing.T) {
-	known := []string{"ID", "Subject", "From", "To", "Cluster", "Namespace", "Name"}
+	known := []string{"ID", "Subject", "From", "To", "Cluster", "Namespace", "Name", "Restart"}
 	variable := regexp.MustCompile(`\{\{\.(\w+)\}\}`)
 	for _, p := range suites.All() {
 		for _, fx := range probetest.Fixtures(t, p, fixtures.FS) {
