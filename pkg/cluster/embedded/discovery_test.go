@@ -122,6 +122,7 @@ func TestObjectsDecideWhatResolves(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			set := open(t, 2)
 			federate(t, set)
 			if tc.change != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -47,14 +48,40 @@ func openTopology(t testing.TB, top cluster.Topology) *cluster.Set {
 }
 
 func TestBringUpIsQuick(t *testing.T) {
+	// Generous: measured are 60 ms and 300 ms on two cores, and ten times that
+	// under the race detector. Of three attempts the best counts, because other
+	// programs share the machine.
 	for n, bound := range map[int]time.Duration{2: time.Second, 24: 8 * time.Second} {
-		begin := time.Now()
-		open(t, n)
-		// Generous: measured are 60 ms and 300 ms on two cores.
-		if took := time.Since(begin); took > bound {
-			t.Errorf("%d clusters take %s to come up", n, took)
+		if race {
+			bound *= 6
+		}
+		best := time.Duration(math.MaxInt64)
+		for attempt := 0; attempt < 3 && best > bound; attempt++ {
+			best = min(best, bringUp(t, n))
+		}
+		if best > bound {
+			t.Errorf("%d clusters take %s to come up", n, best)
 		}
 	}
+}
+
+// bringUp times how long n clusters take to come up, and closes them.
+func bringUp(t *testing.T, n int) time.Duration {
+	t.Helper()
+	top, err := cluster.Default(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	set, err := (&embedded.Provider{}).Open(t.Context(), top, nil)
+	took := time.Since(begin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return took
 }
 
 func BenchmarkOpen(b *testing.B) {
