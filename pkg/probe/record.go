@@ -57,6 +57,7 @@ type line struct {
 	Observation string          `json:"observation"`
 	Subject     string          `json:"subject"`
 	Parts       []string        `json:"parts"`
+	Serves      string          `json:"serves,omitempty"` // of a workload: its service
 	Value       json.RawMessage `json:"value,omitempty"`
 	Error       string          `json:"error,omitempty"`
 	Denied      string          `json:"denied,omitempty"`
@@ -83,7 +84,7 @@ func (r *Recorder) observation(o observed) error {
 	}
 	l := line{Observation: o.name, None: o.none}
 	if !o.none {
-		l.Subject, l.Parts = o.subject.String(), o.subject.Parts()
+		l.Subject, l.Parts, l.Serves = o.subject.String(), o.subject.Parts(), serves(o.subject)
 	}
 	if o.err != nil {
 		l.Error = unobserved(o.err).Reason

@@ -62,6 +62,7 @@ type run struct {
 type failure struct {
 	id, text string
 	parts    []string
+	serves   string // of a workload: its service
 	root     string // the finding that is the cause, by ID and subject
 }
 
@@ -218,7 +219,7 @@ func (r *run) deliver(f Finding, s Subject) {
 		if root == "" {
 			root = f.ID + " " + f.Subject
 		}
-		r.fresh = append(r.fresh, failure{id: f.ID, text: f.Subject, parts: s.Parts(), root: root})
+		r.fresh = append(r.fresh, failure{id: f.ID, text: f.Subject, parts: s.Parts(), serves: serves(s), root: root})
 	}
 	r.tally.count(f, s)
 	r.emit(FindingDone{Finding: f})

@@ -111,7 +111,11 @@ const arrow = " → "
 // covers says whether a finding on one subject also lies under another: every
 // part of it is a part of the other, or holds one. Between two subjects with a
 // direction, beginning must match beginning and end, end.
+// What is wrong with a workload also lies under every call to its service.
 func covers(f failure, subject string, parts []string) bool {
+	if f.serves != "" && len(parts) == 2 && strings.Contains(subject, arrow) && parts[1] == f.serves {
+		return true
+	}
 	if len(f.parts) == 2 && len(parts) == 2 && strings.Contains(f.text, arrow) && strings.Contains(subject, arrow) {
 		return under(f.parts[0], parts[:1]) && under(f.parts[1], parts[1:])
 	}
@@ -121,6 +125,20 @@ func covers(f failure, subject string, parts []string) bool {
 		}
 	}
 	return true
+}
+
+// serves is the service behind which a workload stands, as the end of an edge
+// names it; empty for every other subject.
+func serves(s Subject) string {
+	switch s := s.(type) {
+	case cluster.Workload:
+		if s.Service != nil {
+			return cluster.Ref{Cluster: s.Cluster, Namespace: s.Namespace, Name: s.Service.Name}.String()
+		}
+	case recorded:
+		return s.line.Serves
+	}
+	return ""
 }
 
 func under(p string, parts []string) bool {

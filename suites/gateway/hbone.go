@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
@@ -36,7 +35,7 @@ func judgeHBONE(g seen.Gateway) []probe.Finding {
 		return []probe.Finding{f}
 	}
 	h := g.Outer.Handshake
-	got := probe.WantGot("outer handshake at "+h.Address, "TLS 1.3, h2, a mesh identity", fmt.Sprintf("%s, %q, %s", h.Version, h.ALPN, strings.Join(h.URIs(), " + ")))
+	got := probe.WantGot("outer handshake at "+h.Address, "TLS 1.3, h2, a mesh identity", fmt.Sprintf("%s, %q, %s", h.Version, h.ALPN, named(h)))
 	switch {
 	case len(h.Chain) == 0:
 		return []probe.Finding{probe.Failing(causeNotHBONE, probe.WantGot("outer handshake at "+h.Address, "TLS 1.3, h2, a mesh identity", h.Said()))}

@@ -36,7 +36,7 @@ func judgePassthrough(g seen.Gateway) []probe.Finding {
 			probe.WantGot("answer to "+h.SNI, "the certificate of "+want, h.Said()))}
 	case !h.Spiffe() || slices.ContainsFunc(h.URIs(), isGateway):
 		return []probe.Finding{probe.Failing(cause.Terminated,
-			probe.WantGot("certificate for "+h.SNI, want, strings.Join(h.URIs(), " + ")+" (TLS ends there)"),
+			probe.WantGot("certificate for "+h.SNI, want, named(h)+": TLS ends there"),
 			seen.ChainEvidence("chain presented at "+h.Address, h.Chain, g.At))}
 	default:
 		return []probe.Finding{probe.Passing(probe.Text("answers to "+h.SNI, strings.Join(h.URIs(), " + ")))}

@@ -3,6 +3,8 @@
 package gateway
 
 import (
+	"strings"
+
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/suites/seen"
 	"github.com/meshprobe/meshprobe/suites/verdict"
@@ -19,4 +21,16 @@ func way(g seen.Gateway) (probe.Finding, bool) {
 		return probe.Skipping("the CA of the calling cluster gives its workloads no certificate"), true
 	}
 	return verdict.Way(g.Edge)
+}
+
+// named is whom a certificate names: its SPIFFE ID, or that it has none.
+func named(h seen.Handshake) string {
+	if ids := h.URIs(); len(ids) > 0 {
+		return strings.Join(ids, " + ")
+	}
+	leaf := h.Chain.Leaf()
+	if leaf == nil {
+		return "no certificate"
+	}
+	return seen.Subject(leaf) + ", no SPIFFE ID"
 }

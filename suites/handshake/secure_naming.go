@@ -21,7 +21,7 @@ var SecureNaming = probe.DefineOn(probe.Meta{
 	About:   "The URI SAN of the leaf on the wire is compared with the identities that the caller's istiod gives for the service (secure naming).",
 	Clause:  spec.IstioSecureNaming,
 	Causes:  cause.Chains(verifier.CauseWrongIdentity, verifier.CauseTrustDomainSidecar),
-	After:   []string{"handshake/sidecar-mtls"},
+	After:   []string{"handshake/sidecar-mtls", "identity/belongs-to-workload"},
 	Applies: "sidecar edges",
 }, seen.SidecarEdges(), judgeSecureNaming)
 

@@ -23,7 +23,7 @@ var InnerIdentity = probe.DefineOn(probe.Meta{
 	About:   "The inner chain verifies against the caller's roots as ztunnel verifies it, and its identity is one of the service's, exactly.",
 	Clause:  spec.HBONEDoubleInner,
 	Causes:  append(verdict.ChainCauses(cluster.Ambient), cause.Chain(verifier.CauseWrongIdentity), causeWaypoint),
-	After:   []string{"hbone/double"},
+	After:   []string{"hbone/double", "identity/belongs-to-workload"},
 	Applies: "ambient edges",
 }, seen.AmbientEdges(), renewed(judgeInnerIdentity))
 

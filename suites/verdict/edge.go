@@ -16,12 +16,12 @@ import (
 // was judged. The second result is false where the way is clear.
 func Way(e seen.Edge) (probe.Finding, bool) {
 	if e.Endpoint == nil {
-		c := cause.NoEndpoint
+		offered := probe.WantGot("endpoints that "+e.Edge.From.Cluster+" has for "+e.Edge.To.String(),
+			"at least one in "+e.Edge.To.Cluster, fmt.Sprintf("none (%d in other clusters)", e.Offered))
 		if e.PeerMTLS == cluster.Disable {
-			c = cause.MTLSDisabled
+			return probe.Failing(cause.MTLSDisabled, probe.WantGot("mutual TLS at "+e.Edge.To.String(), "STRICT or PERMISSIVE", string(e.PeerMTLS)).As(probe.KindObject), offered), true
 		}
-		return probe.Failing(c, probe.WantGot("endpoints that "+e.Edge.From.Cluster+" has for "+e.Edge.To.String(),
-			"at least one in "+e.Edge.To.Cluster, fmt.Sprintf("none (%d in other clusters)", e.Offered))), true
+		return probe.Failing(cause.NoEndpoint, offered), true
 	}
 	if e.Outer.Outcome != seen.Unreachable {
 		return probe.Finding{}, false
