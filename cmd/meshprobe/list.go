@@ -15,11 +15,11 @@ import (
 func (c *cli) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List probes or profiles without running anything",
+		Short:   "List probes, profiles or faults without running anything",
 		Example: "  meshprobe list probes",
 		Args:    c.noSubcommand,
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{msg: "list what?", hint: "meshprobe list probes, or meshprobe list profiles"}
+			return &usageError{msg: "list what?", hint: "meshprobe list probes, meshprobe list profiles, or meshprobe list faults"}
 		},
 	}
 	var sel selectionFlags
@@ -36,7 +36,7 @@ func (c *cli) listCommand() *cobra.Command {
 		Args:    exactArgs(0, "no arguments"),
 		RunE:    func(*cobra.Command, []string) error { return c.listProfiles() },
 	}
-	cmd.AddCommand(probes, profiles)
+	cmd.AddCommand(probes, profiles, c.faultsCommand())
 	return cmd
 }
 

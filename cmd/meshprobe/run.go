@@ -20,6 +20,7 @@ import (
 type runFlags struct {
 	clusters  clusterFlags
 	root      rootFlags
+	faults    faultFlags
 	selection selectionFlags
 	output    outputFlags
 
@@ -40,12 +41,14 @@ mTLS, HBONE and double-HBONE handshakes between their workloads in both
 directions, judges what it saw, reports, and tears everything down.`,
 		Example: `  meshprobe run --junit report.xml
   meshprobe run --clusters 3 --run '^(trust|handshake)/'
-  meshprobe run --topology mesh.yaml -o json --record record-dir`,
+  meshprobe run --topology mesh.yaml -o json --record record-dir
+  meshprobe run --fault ew-unreachable=west`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
 	}
 	f.clusters.add(cmd)
 	f.root.add(cmd)
+	f.faults.add(cmd)
 	f.selection.add(cmd)
 	f.output.add(cmd)
 	fl := cmd.Flags()
@@ -85,6 +88,10 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	faults, err := f.faults.orders(provider.Name(), topology)
+	if err != nil {
+		return err
+	}
 	plan, err := f.selection.plan(suites.All())
 	if err != nil {
 		return err
@@ -113,6 +120,9 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 				return nil, err
 			}
 			if err := federation.apply(ctx, set, events); err != nil {
+				return nil, err
+			}
+			if err := breakMesh(ctx, set, faults); err != nil {
 				return nil, err
 			}
 			return probe.NewEnv(ctx, set, nil, nil)
