@@ -12,12 +12,21 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/term"
 )
 
+// garbage is the share of the live heap that may be garbage, in percent. A mesh
+// of many clusters lives in this process; collecting earlier than Go's default
+// costs little time and keeps it a quarter smaller (docs/performance.md).
+const garbage = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	// The first signal ends the run in good order; after it the default is
 	// back, so that a second one ends the program at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
