@@ -106,7 +106,7 @@ func TestHostileAPIWhileFederating(t *testing.T) {
 	for name, a := range answers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := job{topology: defaultTopology(t, 2), requestTimeout: 200 * time.Millisecond}
+			j := job{topology: defaultTopology(t), requestTimeout: 200 * time.Millisecond}
 			j.opened = func(set *cluster.Set) { apis(t, set, a) }
 			j.disturb = func(set *cluster.Set) *cluster.Set { apis(t, set, nil); return set }
 			got := j.run(t.Context(), t, 50*time.Second)
@@ -140,7 +140,7 @@ func TestDeadAPIWhileFederating(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := job{topology: defaultTopology(t, 2), requestTimeout: 100 * time.Millisecond}
+			j := job{topology: defaultTopology(t), requestTimeout: 100 * time.Millisecond}
 			j.opened = func(set *cluster.Set) { apis(t, set, a) }
 			died(t, j.run(t.Context(), t, 20*time.Second))
 		})
@@ -161,7 +161,7 @@ func died(t *testing.T, got result) {
 // TestRefusingIssuer: where no intermediate is signed, nothing is probed.
 func TestRefusingIssuer(t *testing.T) {
 	leakFree(t)
-	j := job{topology: defaultTopology(t, 2), issuer: refusingIssuer{newIssuer(t)}}
+	j := job{topology: defaultTopology(t), issuer: refusingIssuer{newIssuer(t)}}
 	got := j.run(t.Context(), t, 20*time.Second)
 	died(t, got)
 	if !strings.Contains(got.findings[0].Reason, errRefused.Error()) {
@@ -190,7 +190,7 @@ func newIssuer(t *testing.T) issuer.Issuer {
 // Fail, and leaves nothing behind: the next run is clean.
 func TestHostileAPIWhileProbing(t *testing.T) {
 	leakFree(t)
-	set := meshOf(t, defaultTopology(t, 2))
+	set := meshOf(t, defaultTopology(t))
 	for name, a := range map[string]answer{
 		"429": func(w http.ResponseWriter, _ *http.Request, q kubeapi.Request, n int) bool {
 			return n == 1 && q.Resource == "configmaps" && refuse(w, apierrors.NewTooManyRequests("slow down", 1))
@@ -244,7 +244,7 @@ func TestHostileAPIWhileProbing(t *testing.T) {
 // nothing else is blamed. Without any identity no direction can be tried.
 func TestRefusingCA(t *testing.T) {
 	leakFree(t)
-	set := meshOf(t, defaultTopology(t, 2))
+	set := meshOf(t, defaultTopology(t))
 	for name, err := range map[string]error{
 		"refuses": &istioca.Error{Code: codes.PermissionDenied, Err: errRefused},
 		"silence": context.DeadlineExceeded,

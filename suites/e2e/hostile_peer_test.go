@@ -82,7 +82,7 @@ func targets(t *testing.T, west cluster.Cluster) map[string]target {
 // the run.
 func TestHostilePeers(t *testing.T) {
 	leakFree(t)
-	set := meshOf(t, defaultTopology(t, 2))
+	set := meshOf(t, defaultTopology(t))
 	healthy := on(set).run(t.Context(), t, 20*time.Second)
 	if healthy.Verdict != probe.Conformant || healthy.err != nil {
 		t.Fatalf("the mesh is %s: %v\n%s", healthy.Verdict, healthy.err, troubles(healthy.findings))
@@ -146,7 +146,7 @@ func sameButFor(t *testing.T, want, got []v1.Finding, touched func(v1.Finding) b
 // fails.
 func TestCutNetwork(t *testing.T) {
 	leakFree(t)
-	set := meshOf(t, defaultTopology(t, 2))
+	set := meshOf(t, defaultTopology(t))
 	dials := countDials(t, set)
 	for how, points := range map[string]int{"resets": 12, "goes silent": 4} {
 		for i := range points {
@@ -168,7 +168,7 @@ func TestCutNetwork(t *testing.T) {
 func countDials(t *testing.T, set *cluster.Set) int {
 	t.Helper()
 	var n atomic.Int64
-	got := on(intercept(set, func(cluster.Cluster, context.Context, cluster.Workload, string) (net.Conn, error) {
+	got := on(intercept(set, func(context.Context, cluster.Cluster, cluster.Workload, string) (net.Conn, error) {
 		n.Add(1)
 		return nil, errPass
 	})).run(t.Context(), t, 20*time.Second)
@@ -188,7 +188,7 @@ type wire struct {
 	cut  bool
 }
 
-func (w *wire) dial(c cluster.Cluster, ctx context.Context, from cluster.Workload, addr string) (net.Conn, error) {
+func (w *wire) dial(ctx context.Context, c cluster.Cluster, from cluster.Workload, addr string) (net.Conn, error) {
 	w.mu.Lock()
 	if w.left--; w.left < 0 && !w.cut {
 		w.cut = true

@@ -175,11 +175,11 @@ func (c *intercepted) Dial(ctx context.Context, from cluster.Workload, addr stri
 }
 
 // intercept wraps every cluster of a set.
-func intercept(set *cluster.Set, dial func(c cluster.Cluster, ctx context.Context, from cluster.Workload, addr string) (net.Conn, error)) *cluster.Set {
+func intercept(set *cluster.Set, dial func(ctx context.Context, c cluster.Cluster, from cluster.Workload, addr string) (net.Conn, error)) *cluster.Set {
 	wrapped := make([]cluster.Cluster, len(set.Clusters))
 	for i, c := range set.Clusters {
 		wrapped[i] = &intercepted{Cluster: c, dial: func(ctx context.Context, from cluster.Workload, addr string) (net.Conn, error) {
-			return dial(c, ctx, from, addr)
+			return dial(ctx, c, from, addr)
 		}}
 	}
 	return cluster.NewSet(set.Provider, set.Topology, wrapped, nil)
@@ -187,7 +187,7 @@ func intercept(set *cluster.Set, dial func(c cluster.Cluster, ctx context.Contex
 
 // leadTo sends the dials to some addresses into a trap.
 func leadTo(set *cluster.Set, tr *trap, chosen func(addr string) bool) *cluster.Set {
-	return intercept(set, func(_ cluster.Cluster, ctx context.Context, _ cluster.Workload, addr string) (net.Conn, error) {
+	return intercept(set, func(ctx context.Context, _ cluster.Cluster, _ cluster.Workload, addr string) (net.Conn, error) {
 		if !chosen(addr) {
 			return nil, errPass
 		}

@@ -236,9 +236,9 @@ func troubles(findings []v1.Finding) string {
 	return b.String()
 }
 
-func defaultTopology(t *testing.T, n int) cluster.Topology {
+func defaultTopology(t *testing.T) cluster.Topology {
 	t.Helper()
-	top, err := cluster.Default(n)
+	top, err := cluster.Default(2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,6 +116,7 @@ func blames(t *testing.T, name string, want first, got result) {
 		switch f.Status {
 		case probe.Pass, probe.Note, probe.Skip, probe.Blocked:
 			continue
+		default:
 		}
 		if !begun {
 			begun = true

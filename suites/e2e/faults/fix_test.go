@@ -146,7 +146,7 @@ func (m *mesh) list(t *testing.T, context string, r schema.GroupVersionResource,
 // restart is kubectl rollout restart KIND[/NAME][,KIND], and the wait for it.
 func (m *mesh) restart(t *testing.T, a []string) {
 	t.Helper()
-	for _, what := range strings.Split(a[2], ",") {
+	for what := range strings.SplitSeq(a[2], ",") {
 		kind, name, one := strings.Cut(what, "/")
 		r := deployments
 		if kind == "daemonset" {
@@ -194,7 +194,7 @@ func (m *mesh) rolledOut(t *testing.T, context string, r schema.GroupVersionReso
 // complete is what kubectl rollout status waits for, of one pod.
 func complete(o *unstructured.Unstructured) bool {
 	n := func(name string) int64 {
-		v, _, _ := unstructured.NestedInt64(o.Object, "status", name) //nolint:errcheck // absent is 0
+		v, _, _ := unstructured.NestedInt64(o.Object, "status", name) // absent is 0
 		return v
 	}
 	if o.GetKind() == "DaemonSet" {
