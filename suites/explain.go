@@ -100,7 +100,7 @@ func placeholders(try string) string {
 func wrapped(text string) string {
 	var b strings.Builder
 	column := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case column == 0:
 			b.WriteString("  ")

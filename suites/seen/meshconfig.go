@@ -33,7 +33,7 @@ func ReadMeshConfig(ctx context.Context, k kubernetes.Interface) (MeshConfig, er
 		TrustDomainAliases []string `yaml:"trustDomainAliases"`
 	}
 	if err := yaml.Unmarshal([]byte(cm.Data["mesh"]), &mesh); err != nil {
-		return MeshConfig{Found: true, Error: err.Error()}, nil
+		return MeshConfig{Found: true, Error: err.Error()}, nil //nolint:nilerr // that it cannot be read is what was observed
 	}
 	return MeshConfig{
 		Found: true, TrustDomain: cmp.Or(mesh.TrustDomain, DefaultTrustDomain), TrustDomainAliases: mesh.TrustDomainAliases,

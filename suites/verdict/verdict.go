@@ -135,7 +135,7 @@ func RefusedBy(q Question, alert probe.Evidence) probe.Finding {
 
 // Refusal says whether a client that must be refused was, with the alert that
 // was expected, beside a positive control.
-func Refusal(label string, got seen.Handshake, control seen.Handshake, alerts []string, accepted probe.Cause) probe.Finding {
+func Refusal(label string, got, control seen.Handshake, alerts []string, accepted probe.Cause) probe.Finding {
 	want := "refused with the alert " + strings.Join(alerts, " or ")
 	evidence := probe.WantGot(label, want, got.Said()).As(probe.KindAlert)
 	switch {
