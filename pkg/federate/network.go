@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
@@ -20,6 +22,9 @@ const (
 	eastWestValue  = "eastwestgateway"
 	classEastWest  = "istio-east-west"
 	gatewayAllHost = "*.local"
+
+	labelGatewayName = "gateway.networking.k8s.io/gateway-name" // on what istiod makes for a Gateway
+	labelPatience    = 10 * time.Second
 )
 
 // labelled is an object that has to name the cluster's network.
@@ -136,6 +141,11 @@ func applyNetwork(ctx context.Context, m *member) error {
 		if err := m.touch(ctx, l.kind, l.object, label(labelNetwork, m.cluster.Network())); err != nil {
 			return fmt.Errorf("label %s: %w", l, err)
 		}
+		if l.kind == gatewayAPI {
+			if err := m.awaitGatewayService(ctx, l.object); err != nil {
+				return fmt.Errorf("label %s: %w", l, err)
+			}
+		}
 	}
 	if !m.entered(found) {
 		return nil
@@ -146,6 +156,27 @@ func applyNetwork(ctx context.Context, m *member) error {
 		return err
 	}
 	return m.put(ctx, istioGateways, want)
+}
+
+// awaitGatewayService waits until istiod has handed the label of a Gateway to
+// the Service that it made for it, by which other clusters find the way in. An
+// istiod that does not do so is not waited for: the probes say what is missing.
+func (m *member) awaitGatewayService(ctx context.Context, gateway *unstructured.Unstructured) error {
+	made := metav1.ListOptions{LabelSelector: labelGatewayName + "=" + gateway.GetName()}
+	patience := min(m.f.opts.StepTimeout, labelPatience)
+	err := await(ctx, m.in(services, gateway.GetNamespace()), made, patience, func(seen objects) ([]string, error) {
+		var missing []string
+		for k, o := range seen {
+			if o.GetLabels()[labelNetwork] != m.cluster.Network() {
+				missing = append(missing, k.String()+" has no label "+labelNetwork)
+			}
+		}
+		return missing, nil
+	})
+	if _, late := errors.AsType[*TimeoutError](err); late {
+		return nil
+	}
+	return err
 }
 
 // undoNetwork puts labels and gateway back.
