@@ -13,10 +13,12 @@ GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
-# How long each fuzz target runs, and each benchmark, and how often.
+# How long each fuzz target runs, and each benchmark, and how often; how many
+# runs make a soak.
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
+SOAK ?= 1000
 
 .PHONY: help
 help: ## Say what can be made
@@ -55,6 +57,10 @@ fuzz: ## Fuzz every target for FUZZTIME each
 .PHONY: bench
 bench: ## Run every benchmark BENCHCOUNT times, in the form that benchstat reads
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(PKGS)
+
+.PHONY: soak
+soak: ## Run SOAK random topologies one after the other: no flake, no leak
+	$(GO) test ./suites/e2e -run '^TestSoak$$' -v -count 1 -timeout 2h -args -soak $(SOAK)
 
 .PHONY: vet
 vet: ## Run go vet
