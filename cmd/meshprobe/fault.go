@@ -64,7 +64,9 @@ func (c *cli) faultsCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 			for _, f := range fault.All() {
-				fmt.Fprintf(w, "%s\t%s\n", f.Name, f.Title)
+				if _, err := fmt.Fprintf(w, "%s\t%s\n", f.Name, f.Title); err != nil {
+					return err
+				}
 			}
 			return w.Flush()
 		},

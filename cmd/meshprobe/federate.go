@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -75,12 +76,28 @@ clusters, does what it is asked, says what came of it, and closes them.`,
 // federating is what a verb works with.
 type federating struct {
 	*federation
-	cli  *cli
+	out  *output
 	set  *cluster.Set
 	opts federate.Options
 }
 
-func (f *federating) say(format string, args ...any) { fmt.Fprintf(f.cli.Out, format+"\n", args...) }
+// output keeps the first error of what is written, so that whoever prints need
+// not look, and goes on: a full disk is no reason to stop halfway through a
+// federation, but one to say so in the end.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+// Write never fails.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.to.Write(p)
+	}
+	return len(p), nil
+}
+
+func (f *federating) say(format string, args ...any) { _, _ = fmt.Fprintf(f.out, format+"\n", args...) }
 
 // federate opens the clusters, lets the verb act, and closes them.
 func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root rootFlags) error {
@@ -100,12 +117,12 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root 
 	if err != nil {
 		return err
 	}
-	f := &federating{federation: fed, cli: c, set: set}
+	f := &federating{federation: fed, out: &output{to: c.Out}, set: set}
 	if f.opts, err = fed.options(set); err == nil {
 		f.say("meshprobe federate %s   %s · %s\n%s\n", v.name, set.Provider, f.names(), f.opts.Issuer)
 		err = v.do(ctx, f)
 	}
-	err = errors.Join(err, closeSet(ctx, set))
+	err = errors.Join(err, f.out.err, closeSet(ctx, set))
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
@@ -134,7 +151,7 @@ func planned(ctx context.Context, f *federating) error {
 	if err != nil {
 		return err
 	}
-	if err := plan.Diff(f.cli.Out); err != nil {
+	if err := plan.Diff(f.out); err != nil {
 		return err
 	}
 	f.say("\n+ made   ~ changed   - removed   ! restarted; nothing was written")
@@ -146,7 +163,7 @@ func planned(ctx context.Context, f *federating) error {
 func (f *federating) federateAll(ctx context.Context, verify bool) error {
 	o := f.opts
 	o.NoVerify = !verify
-	p := &steps{w: f.cli.Out, all: len(f.set.Clusters)}
+	p := &steps{w: f.out, all: len(f.set.Clusters)}
 	err := f.applyWith(ctx, f.set, o, p.event)
 	p.end(err == nil)
 	return err
@@ -261,7 +278,7 @@ func rolledBack(ctx context.Context, f *federating) error {
 		return err
 	}
 	f.say("applied: %d objects made or changed\n", len(differing(before, during)))
-	p := &steps{w: f.cli.Out, all: len(f.set.Clusters)}
+	p := &steps{w: f.out, all: len(f.set.Clusters)}
 	err = federate.Rollback(ctx, f.set, f.opts, p.event)
 	p.end(err == nil)
 	if err != nil {

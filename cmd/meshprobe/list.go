@@ -47,7 +47,9 @@ func (c *cli) listProbes(sel selectionFlags) error {
 	}
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, p := range plan.Probes {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", p.ID, p.Clause.Level, p.Title)
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\n", p.ID, p.Clause.Level, p.Title); err != nil {
+			return err
+		}
 	}
 	return w.Flush()
 }
@@ -55,7 +57,9 @@ func (c *cli) listProbes(sel selectionFlags) error {
 func (c *cli) listProfiles() error {
 	w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 	for _, p := range probe.Profiles() {
-		fmt.Fprintf(w, "%s\t%s\n", p.Name, p.Title)
+		if _, err := fmt.Fprintf(w, "%s\t%s\n", p.Name, p.Title); err != nil {
+			return err
+		}
 	}
 	return w.Flush()
 }

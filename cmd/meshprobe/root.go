@@ -38,7 +38,7 @@ type stdio struct {
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, io stdio) int {
 	c := &cli{stdio: io}
-	root := c.root()
+	root := c.root() //nolint:contextcheck // cobra hands the context to what it runs
 	root.SetArgs(args)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)
@@ -79,9 +79,9 @@ func (c *cli) complain(err error) int {
 	if re, ok := errors.AsType[*issuer.RootError](err); ok {
 		status, hint, msg = exitUsage, re.Hint, strings.TrimPrefix(re.Error(), "issuer: ")
 	}
-	fmt.Fprintln(c.Err, "meshprobe: error:", msg)
+	_, _ = fmt.Fprintln(c.Err, "meshprobe: error:", msg)
 	if hint != "" {
-		fmt.Fprintln(c.Err, "meshprobe: hint:", hint)
+		_, _ = fmt.Fprintln(c.Err, "meshprobe: hint:", hint)
 	}
 	return status
 }

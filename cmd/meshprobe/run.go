@@ -157,12 +157,12 @@ func closeSet(ctx context.Context, set *cluster.Set) error {
 func (c *cli) finish(ctx context.Context, s probe.Summary, err error) error {
 	c.status = s.ExitStatus()
 	if ctx.Err() != nil {
-		fmt.Fprintln(c.Err, "meshprobe: error: interrupted; the report holds what was found until then")
+		_, _ = fmt.Fprintln(c.Err, "meshprobe: error: interrupted; the report holds what was found until then")
 	}
 	if err == nil {
 		return nil
 	}
-	fmt.Fprintln(c.Err, "meshprobe: error:", err)
+	_, _ = fmt.Fprintln(c.Err, "meshprobe: error:", err)
 	if c.status == exitOK {
 		c.status = exitInconclusive
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +14,7 @@ import (
 // steps prints the steps of a federation as they end: one line each, whatever
 // the number of clusters.
 type steps struct {
-	w      io.Writer
+	w      *output
 	all    int // clusters there are
 	step   string
 	detail string
@@ -72,10 +71,10 @@ func (s *steps) flush(mark string) {
 			where = fmt.Sprintf("%d of %d clusters", len(names), s.all)
 		}
 	}
-	fmt.Fprintf(s.w, "%s %-18s%-48s %-20s %s\n", mark, s.step, s.detail, where, elapsed(s.took))
+	_, _ = fmt.Fprintf(s.w, "%s %-18s%-48s %-20s %s\n", mark, s.step, s.detail, where, elapsed(s.took))
 	slices.Sort(s.notes)
 	for _, n := range s.notes {
-		fmt.Fprintf(s.w, "  %-18s%s\n", "", n)
+		_, _ = fmt.Fprintf(s.w, "  %-18s%s\n", "", n)
 	}
 	*s = steps{w: s.w, all: s.all}
 }
