@@ -23,7 +23,7 @@ type Gateway struct {
 	Edge            // an edge into the cluster, and what came of a known name
 	NoCaller string `json:"noCaller,omitempty"` // why the caller got no certificate, so that nothing was tried
 	Unknown  Layer  `json:"unknown"`            // the same with a name that the gateway cannot know
-	Tunneled Layer  `json:"tunneled"` // HBONE: what a 200 for that name leads to
+	Tunneled Layer  `json:"tunneled"`           // HBONE: what a 200 for that name leads to
 }
 
 // Passthroughs observes the 15443 gateway of each cluster that a sidecar edge
