@@ -34,7 +34,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 	}
 	leakFree(t)
 	program := build(t)
-	r := rand.New(rand.NewPCG(interruptSeed, 0)) //nolint:gosec // the same each time
+	r := rand.New(rand.NewPCG(interruptSeed, 0)) // the same each time
 	for i := range interrupts {
 		u := r.Float64()
 		after := time.Duration(u * u * u * float64(interruptUntil))

@@ -122,7 +122,7 @@ func describe(t *testing.T, top cluster.Topology) string {
 // that it asks for can work.
 func randomTopology(t *testing.T, seed uint64) (top cluster.Topology, healthy bool) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same each time
+	r := rand.New(rand.NewPCG(seed, 0)) // the same each time
 	top = cluster.Topology{Version: cluster.TopologyVersion}
 	n := 2 + r.IntN(5)*r.IntN(2) // every second one has two clusters
 	shared, domains := r.IntN(3) == 0, r.IntN(4)
