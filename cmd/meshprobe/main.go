@@ -10,12 +10,14 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/term"
+	"k8s.io/klog/v2" //nolint:depguard // to silence it; see main
 )
 
 // garbage is the share of the live heap that may be garbage, in percent. A mesh
@@ -27,6 +29,10 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	// client-go logs through a global logger, to standard error, what it also
+	// returns as an error; standard error is ours.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	// The first signal ends the run in good order; after it the default is
 	// back, so that a second one ends the program at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
