@@ -170,6 +170,16 @@ func (m *mux) writeLoop() {
 		m.wake.Wait()
 	}
 	m.mu.Unlock()
+	m.hangUp()
+}
+
+// hangUp closes the connection. crypto/tls gives its close_notify five seconds,
+// which a peer that does not read uses up; it gets closeGrace here.
+func (m *mux) hangUp() {
+	if tc, ok := m.conn.(*tls.Conn); ok {
+		late := time.AfterFunc(closeGrace, func() { _ = tc.NetConn().Close() })
+		defer late.Stop()
+	}
 	_ = m.conn.Close()
 }
 
