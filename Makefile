@@ -60,7 +60,7 @@ bench: ## Run every benchmark BENCHCOUNT times, in the form that benchstat reads
 
 .PHONY: soak
 soak: ## Run SOAK random topologies one after the other: no flake, no leak
-	$(GO) test ./suites/e2e -run '^TestSoak$$' -v -count 1 -timeout 2h -args -soak $(SOAK)
+	$(GO) test ./suites/e2e -run '^(TestSoak|TestInterruptedAnywhere)$$' -v -count 1 -timeout 2h -args -soak $(SOAK)
 
 .PHONY: vet
 vet: ## Run go vet

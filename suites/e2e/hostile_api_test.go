@@ -95,7 +95,7 @@ func answers() map[string]answer {
 			return n == 1 && refuse(w, apierrors.NewServerTimeout(schema.GroupResource{Resource: q.Resource}, q.Verb, 0))
 		},
 		"silence": func(_ http.ResponseWriter, r *http.Request, q kubeapi.Request, n int) bool {
-			return n == 1 && (writes(q) || q.Verb == "list" || q.Verb == "watch") && silent(r)
+			return n == 1 && (q.Resource == "secrets" || q.Resource == "deployments") && silent(r)
 		},
 	}
 }
@@ -193,7 +193,7 @@ func TestHostileAPIWhileProbing(t *testing.T) {
 	set := meshOf(t, defaultTopology(t))
 	for name, a := range map[string]answer{
 		"429": func(w http.ResponseWriter, _ *http.Request, q kubeapi.Request, n int) bool {
-			return n == 1 && q.Resource == "configmaps" && refuse(w, apierrors.NewTooManyRequests("slow down", 1))
+			return n == 1 && q.Resource == "configmaps" && strings.Contains(q.Path, "ambient") && refuse(w, apierrors.NewTooManyRequests("slow down", 1))
 		},
 		"500 at times": func(w http.ResponseWriter, _ *http.Request, _ kubeapi.Request, n int) bool {
 			return n%3 == 0 && refuse(w, apierrors.NewInternalError(errors.New("etcdserver: request timed out")))

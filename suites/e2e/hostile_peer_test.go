@@ -98,7 +98,7 @@ func TestHostilePeers(t *testing.T) {
 					t.Parallel() // they cost time, but no work
 					j.timeout = 1200 * time.Millisecond
 				}
-				got := j.run(t.Context(), t, 20*time.Second)
+				got := j.run(t.Context(), t, 10*time.Second)
 				if got.err != nil {
 					t.Error(got.err)
 				}

@@ -21,7 +21,7 @@ import (
 const (
 	interrupts     = 20
 	interruptSeed  = 4
-	interruptUntil = 4 * time.Second // most points lie early, where clusters come up
+	interruptUntil = 2500 * time.Millisecond // most points lie early, where clusters come up
 	patience       = 10 * time.Second
 )
 
@@ -37,7 +37,11 @@ func TestInterruptedAnywhere(t *testing.T) {
 	r := rand.New(rand.NewPCG(interruptSeed, 0)) // the same each time
 	for i := range interrupts {
 		u := r.Float64()
-		after := time.Duration(u * u * u * float64(interruptUntil))
+		until := interruptUntil
+		if *soakRuns >= 1000 {
+			until *= 4 // beyond the end of a run
+		}
+		after := time.Duration(u * u * u * float64(until))
 		sig := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2]
 		t.Run(fmt.Sprintf("%s after %s", sig, after.Round(time.Millisecond)), func(t *testing.T) {
 			interrupt(t, program, sig, after)
