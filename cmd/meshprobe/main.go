@@ -10,12 +10,12 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/term"
 	"k8s.io/klog/v2" //nolint:depguard // to silence it; see main
 )
@@ -31,8 +31,7 @@ func main() {
 	}
 	// client-go logs through a global logger, to standard error, what it also
 	// returns as an error; standard error is ours.
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
+	klog.SetLogger(logr.Discard())
 	// The first signal ends the run in good order; after it the default is
 	// back, so that a second one ends the program at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
