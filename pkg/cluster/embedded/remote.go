@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -141,7 +142,9 @@ func restConfig(kubeconfig []byte) (*rest.Config, error) {
 	return config, nil
 }
 
-func (r *remote) close() { r.http.CloseIdleConnections() }
+// close lets go of the connections. http.Client.CloseIdleConnections would stop
+// at client-go's wrappers.
+func (r *remote) close() { utilnet.CloseIdleConnectionsFor(r.http.Transport) }
 
 // registry is what the remote's objects say. It reads them again when the
 // remote changed, which stands in for the watches that istiod keeps open.

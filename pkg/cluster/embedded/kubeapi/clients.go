@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -92,7 +93,8 @@ func (c *clients) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.http != nil {
-		c.http.CloseIdleConnections()
+		// http.Client.CloseIdleConnections stops at client-go's wrappers.
+		utilnet.CloseIdleConnectionsFor(c.http.Transport)
 	}
 }
 
