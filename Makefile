@@ -55,7 +55,8 @@ fuzz: ## Fuzz every target for FUZZTIME each
 	done <$$targets
 
 .PHONY: bench
-bench: ## Run every benchmark BENCHCOUNT times, in the form that benchstat reads
+bench: ## Print the ratios of docs/performance.md, then every benchmark BENCHCOUNT times, as benchstat reads them
+	$(GO) run ./internal/bench
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(PKGS)
 
 .PHONY: soak
