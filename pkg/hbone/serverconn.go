@@ -141,6 +141,12 @@ func (m *mux) refuse(id uint32, status int) {
 // accept starts the handler of a stream. It needs mu.
 func (sc *serverConn) accept(c *Conn, f *http2.MetaHeadersFrame) {
 	m := sc.m
+	if m.err != nil {
+		// The reader had it in its buffer when the connection was ended here:
+		// nobody would tell this stream, and its handler would wait for good.
+		c.abort(m.err)
+		return
+	}
 	// Handlers count until they have returned, so that a client that opens and
 	// resets cannot have more work done than its streams allow.
 	if sc.active >= int(m.local.MaxConcurrentStreams) {
