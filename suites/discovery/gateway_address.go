@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -61,7 +62,7 @@ func judgeGatewayAddress(o network) []probe.Finding {
 func (o network) gateways() string {
 	var lines []string
 	for _, g := range o.Gateways {
-		lines = append(lines, g.Name+" (network "+g.Network+") at "+or(strings.Join(g.Addresses, ", "), "no address")+", ports "+strings.Join(g.Ports, ", "))
+		lines = append(lines, g.Name+" (network "+g.Network+") at "+cmp.Or(strings.Join(g.Addresses, ", "), "no address")+", ports "+strings.Join(g.Ports, ", "))
 	}
-	return or(strings.Join(lines, "\n"), "none")
+	return cmp.Or(strings.Join(lines, "\n"), "none")
 }

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"cmp"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 )
@@ -30,7 +31,7 @@ var (
 )
 
 func judgeNetworkLabel(o network) []probe.Finding {
-	evidence := probe.WantGot("label "+networkLabel+" of istio-system in "+o.Cluster, o.Wanted, or(o.Label, "none")).As(probe.KindObject)
+	evidence := probe.WantGot("label "+networkLabel+" of istio-system in "+o.Cluster, o.Wanted, cmp.Or(o.Label, "none")).As(probe.KindObject)
 	switch {
 	case o.Label == o.Wanted, o.Label == "" && o.Alone:
 		return []probe.Finding{probe.Passing(evidence)}
@@ -39,11 +40,4 @@ func judgeNetworkLabel(o network) []probe.Finding {
 	default:
 		return []probe.Finding{probe.Failing(causeOtherNetwork, evidence).With("Network", o.Wanted)}
 	}
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

@@ -3,6 +3,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,7 +139,7 @@ func (o entriesSeen) problem(e entry) string {
 		}
 	}
 	if e.Location != "MESH_INTERNAL" {
-		return "location " + or(e.Location, "MESH_EXTERNAL (the default)")
+		return "location " + cmp.Or(e.Location, "MESH_EXTERNAL (the default)")
 	}
 	if len(e.Endpoints) == 0 {
 		return "no endpoint"
