@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"cmp"
+
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 )
