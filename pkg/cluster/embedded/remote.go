@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -81,6 +82,7 @@ type remote struct {
 	stamp   [2]uint64 // the peer's generations at the last read
 	at      time.Time
 	current *registry
+	stale   bool // kept because the last read failed
 	err     error
 }
 
@@ -156,15 +158,28 @@ func (r *remote) registry(ctx context.Context, now time.Time) (*registry, error)
 		stamp = [2]uint64{r.peer.generation.Load(), r.peer.credential.Load()}
 	}
 	read := !r.at.IsZero() && r.stamp == stamp
-	if read && (r.peer != nil && r.err == nil || now.Sub(r.at) < retryAfter) {
+	if read && (r.peer != nil && r.err == nil && !r.stale || now.Sub(r.at) < retryAfter) {
 		return r.current, r.err
 	}
 	current, err := readRegistry(ctx, r.list)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // says nothing about the remote
 	}
-	r.current, r.err, r.stamp, r.at = current, err, stamp, now
+	if passing(err) && r.current != nil {
+		// An informer keeps its store while a watch cannot be renewed.
+		r.stamp, r.at, r.stale = stamp, now, true
+		return r.current, nil
+	}
+	r.current, r.err, r.stamp, r.at, r.stale = current, err, stamp, now, false
 	return r.current, r.err
+}
+
+// passing tells a refusal that a client repeats from one that stays: a wrong
+// credential, a missing permission, an address where no API is.
+func passing(err error) bool {
+	return apierrors.IsInternalError(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) ||
+		apierrors.IsTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsConflict(err) ||
+		errors.Is(err, context.DeadlineExceeded)
 }
 
 // list implements reader through the remote's API.
