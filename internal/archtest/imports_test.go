@@ -20,10 +20,10 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{
 		"pkg/report/...", "suites/...", "pkg/federate/...", "pkg/probe", "pkg/probe/spec", "pkg/probe/verifier",
-		"pkg/hbone", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"suites", []string{
-		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/cluster",
+		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/material", "pkg/cluster",
 	}},
 	// The adapter opens clusters, so it alone of the suites knows the providers.
 	{"suites/e2e", []string{
@@ -37,6 +37,7 @@ var layers = []layer{
 	{"pkg/probe", []string{"pkg/cluster", "pkg/probe/spec"}},
 	{"pkg/probe/spec", nil},
 	{"pkg/probe/verifier", nil},
+	{"pkg/material", []string{"pkg/probe/verifier", "pkg/cluster"}},
 	{"pkg/cluster", nil},
 	{"pkg/cluster/clustertest", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"pkg/cluster/istioca", []string{"pkg/cluster"}},
