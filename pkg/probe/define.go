@@ -70,6 +70,9 @@ type Observation[S Subject, O any] struct {
 	// survives JSON. A fault of the peer is part of the value; an error means
 	// that meshprobe itself could not look.
 	Observe func(context.Context, *Env, S) (O, error)
+
+	// Exhibit, where set, shows what was observed beside the findings.
+	Exhibit ExhibitKind
 }
 
 // Define makes a probe with an observation of its own. judge is pure, total
@@ -101,7 +104,8 @@ func DefineOn[S Subject, O any](m Meta, o Observation[S, O], judge func(O) []Fin
 			observe: func(ctx context.Context, env *Env, s Subject) (any, error) {
 				return o.Observe(ctx, env, s.(S))
 			},
-			decode: decode[O],
+			decode:  decode[O],
+			exhibit: o.Exhibit,
 		},
 		judge: func(v any) []Finding { return judge(v.(O)) },
 	}
@@ -113,6 +117,7 @@ type observation struct {
 	over    func(*Env) iter.Seq[Subject]
 	observe func(context.Context, *Env, Subject) (any, error)
 	decode  func([]byte) (any, error)
+	exhibit ExhibitKind
 }
 
 // decode is strict, so that a fixture or record of another shape is an error

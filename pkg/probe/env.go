@@ -5,6 +5,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -16,8 +17,36 @@ import (
 type Env struct {
 	Set       *cluster.Set
 	Workloads []cluster.Workload // inventory, taken once before the first probe
+	Subjects  iter.Seq[Subject]  // what a run without clusters looks at; nil for none
 	Now       func() time.Time   // never nil
 	Log       *slog.Logger       // never nil
+}
+
+// EnvOf is the Env of a run that looks at subjects of its own (endpoints,
+// documents) and at no cluster. They are pulled one by one as the run goes on,
+// from one goroutine. A nil now means time.Now.
+func EnvOf(subjects iter.Seq[Subject], now func() time.Time) *Env {
+	if now == nil {
+		now = time.Now
+	}
+	return &Env{
+		Set:      cluster.NewSet("", cluster.Topology{}, nil, nil),
+		Subjects: subjects, Now: now, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// Given yields the subjects of type S that a run was given by EnvOf.
+func Given[S Subject](env *Env) iter.Seq[S] {
+	return func(yield func(S) bool) {
+		if env.Subjects == nil {
+			return
+		}
+		for s := range env.Subjects {
+			if s, ok := s.(S); ok && !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // NewEnv takes the inventory of a set of clusters. A nil now means time.Now,

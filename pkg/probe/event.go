@@ -8,7 +8,8 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
-// Event is one step of a run: RunStarted, Progress, FindingDone or RunDone.
+// Event is one step of a run: RunStarted, Progress, Exhibit, FindingDone or
+// RunDone.
 type Event interface{ event() }
 
 // RunStarted opens a run. A sink gets it first, once.
@@ -41,6 +42,29 @@ type Progress struct {
 	Detail  string
 }
 
+// Exhibit is a value that belongs to a run and is shown beside its findings: an
+// endpoint as it was seen, a document as it was read. It comes before the
+// findings about it.
+//
+// Value survives encoding/json and holds public data only. It may offer
+// Page() string, lines for a person, and Line() string, the same in one line;
+// both may repeat what a peer said as it stands: a reporter makes it harmless.
+type Exhibit struct {
+	Kind    ExhibitKind
+	Subject string
+	Index   int // position of the subject among those of its observation, from 1
+	Value   any
+}
+
+// ExhibitKind says what is shown; it is the name of the event in JSON lines.
+type ExhibitKind string
+
+// The kinds of exhibits.
+const (
+	ExhibitEndpoint ExhibitKind = "endpoint" // what was seen on the wire
+	ExhibitDocument ExhibitKind = "document" // what was read
+)
+
 // FindingDone carries one finding, in completion order.
 type FindingDone struct{ Finding Finding }
 
@@ -56,6 +80,7 @@ type RunDone struct {
 
 func (RunStarted) event()  {}
 func (Progress) event()    {}
+func (Exhibit) event()     {}
 func (FindingDone) event() {}
 func (RunDone) event()     {}
 

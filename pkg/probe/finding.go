@@ -17,7 +17,7 @@ type Finding struct {
 	Evidence []Evidence // what it rests on
 	Reason   string     // why Skip, Pending or Broken; one line
 	Deadline time.Time  // when Pending becomes Fail
-	Denied   bool       // a Skip for want of permission: the verdict becomes Partial
+	Denied   bool       // a Skip for want of permission, or of what it takes to judge: the verdict becomes Partial
 	Verdicts []VerifierVerdict
 	Vars     map[string]string // for the templates of Cause.Try, beside the subject's
 
@@ -67,6 +67,12 @@ func Skipping(reason string, evidence ...Evidence) Finding {
 // Lacking says that the probe may not look: what names the verb and resource.
 func Lacking(what string) Finding {
 	return Finding{Status: Skip, Reason: "missing permission: " + what, Denied: true}
+}
+
+// Undecided says that the fact was seen and could not be judged for want of
+// something only the caller has: what names it.
+func Undecided(reason string, evidence ...Evidence) Finding {
+	return Finding{Status: Skip, Reason: reason, Evidence: evidence, Denied: true}
 }
 
 // Pend says that the fact legitimately does not hold yet, and until when.

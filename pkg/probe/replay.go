@@ -124,7 +124,8 @@ func (r *Record) source(o *observation) *observation {
 			}
 			return o.decode(l.Value)
 		},
-		decode: o.decode,
+		decode:  o.decode,
+		exhibit: o.exhibit,
 	}
 }
 

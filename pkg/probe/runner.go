@@ -185,6 +185,9 @@ func (r *run) stage(ctx context.Context, env *Env, groups []group) {
 	closer.Go(func() { workers.Wait(); close(results) })
 	for o := range results {
 		r.note(r.Recorder.observation(o.record))
+		if e, ok := o.exhibit(); ok {
+			r.emit(e)
+		}
 		for _, f := range o.findings {
 			r.deliver(f, o.job.subject)
 		}
@@ -201,9 +204,11 @@ func (r *run) stage(ctx context.Context, env *Env, groups []group) {
 // subject is nil.
 func feed(env *Env, g group, jobs chan<- job) {
 	empty := true
+	index := 0
 	for s := range g.obs.over(env) {
 		empty = false
-		jobs <- job{group: g, subject: s}
+		index++
+		jobs <- job{group: g, subject: s, index: index}
 	}
 	if empty {
 		jobs <- job{group: g}

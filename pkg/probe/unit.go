@@ -13,6 +13,7 @@ import (
 type job struct {
 	group   group
 	subject Subject // nil: there is nothing to observe
+	index   int     // of the subject, from 1
 }
 
 // outcome is what came of a job.
@@ -20,6 +21,15 @@ type outcome struct {
 	job      job
 	findings []Finding
 	record   observed
+}
+
+// exhibit is what was observed, where it is to be shown.
+func (o *outcome) exhibit() (Exhibit, bool) {
+	kind := o.job.group.obs.exhibit
+	if kind == "" || o.record.value == nil || o.record.err != nil {
+		return Exhibit{}, false
+	}
+	return Exhibit{Kind: kind, Subject: o.job.subject.String(), Index: o.job.index, Value: o.record.value}, true
 }
 
 // do observes once and lets every probe of the group judge.

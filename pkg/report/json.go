@@ -19,15 +19,22 @@ type jsonSink struct {
 	spool *spool
 	all   *piece
 	run   v1.Run
+	shown map[string]*exhibits // by event
 	done  v1.Done
 	begun bool
 	err   error
 }
 
+// exhibits are the values of one kind, in JSON, with commas between them.
+type exhibits struct {
+	n      int
+	values *piece
+}
+
 var _ probe.Sink = (*jsonSink)(nil)
 
 func newJSON(w io.Writer, opts Options) *jsonSink {
-	s := &jsonSink{w: w, spool: newSpool(opts.TempDir)}
+	s := &jsonSink{w: w, spool: newSpool(opts.TempDir), shown: map[string]*exhibits{}}
 	s.all = s.spool.piece()
 	s.done = v1.DoneOf(probe.RunDone{Verdict: probe.Inconclusive})
 	s.run.Version = opts.Version
@@ -44,6 +51,8 @@ func (s *jsonSink) Emit(e probe.Event) error {
 			e.Version = s.run.Version
 		}
 		s.run, s.begun = v1.RunOf(e), true
+	case probe.Exhibit:
+		s.exhibit(e)
 	case probe.FindingDone:
 		s.finding(e.Finding)
 	case probe.RunDone:
@@ -51,6 +60,50 @@ func (s *jsonSink) Emit(e probe.Event) error {
 		s.run.DurationMS = s.done.DurationMS
 	}
 	return s.err
+}
+
+func (s *jsonSink) exhibit(e probe.Exhibit) {
+	x, err := v1.ExhibitOf(e)
+	if err != nil {
+		s.err = err
+		return
+	}
+	of := s.shown[x.Event]
+	if of == nil {
+		of = &exhibits{values: s.spool.piece()}
+		s.shown[x.Event] = of
+	}
+	before := len(of.values.tail)
+	if of.n > 0 {
+		of.values.tail = append(of.values.tail, ",\n"...)
+	}
+	of.values.tail = append(of.values.tail, x.Value()...)
+	of.n++
+	if err := s.spool.grew(len(of.values.tail) - before); err != nil {
+		s.err = err
+	}
+	s.begun = true
+}
+
+// writeExhibits writes an endpoint as an object, several endpoints and any
+// number of documents as lists.
+func (s *jsonSink) writeExhibits(out *bufio.Writer) error {
+	for _, kind := range []string{v1.EventEndpoint, v1.EventDocument} {
+		of := s.shown[kind]
+		if of == nil {
+			continue
+		}
+		key, open, end := kind+"s", "[", "]"
+		if kind == v1.EventEndpoint && of.n == 1 {
+			key, open, end = kind, "", ""
+		}
+		_, _ = out.WriteString(`,"` + key + `":` + open + "\n")
+		if err := s.spool.writeTo(out, of.values); err != nil {
+			return err
+		}
+		_, _ = out.WriteString("\n" + end)
+	}
+	return nil
 }
 
 func (s *jsonSink) finding(f probe.Finding) {
@@ -76,9 +129,11 @@ func (s *jsonSink) Close() error {
 func (s *jsonSink) write() error {
 	out := bufio.NewWriterSize(s.w, 64<<10)
 	b := append([]byte(nil), `{"schema":"`+v1.Schema+`","run":`...)
-	b = s.run.AppendJSON(b)
-	b = append(b, `,"findings":[`+"\n"...)
-	_, _ = out.Write(b) // a bufio.Writer keeps its first error for Flush
+	_, _ = out.Write(s.run.AppendJSON(b)) // a bufio.Writer keeps its first error for Flush
+	if err := s.writeExhibits(out); err != nil {
+		return err
+	}
+	_, _ = out.WriteString(`,"findings":[` + "\n")
 	if err := s.spool.writeTo(out, s.all); err != nil {
 		return err
 	}
@@ -115,6 +170,13 @@ func (s *jsonlSink) Emit(e probe.Event) error {
 	switch e := e.(type) {
 	case probe.RunStarted:
 		s.buf = v1.RunOf(e).AppendLine(s.buf)
+	case probe.Exhibit:
+		x, err := v1.ExhibitOf(e)
+		if err != nil {
+			s.err = err
+			return s.err
+		}
+		s.buf = x.AppendLine(s.buf)
 	case probe.FindingDone:
 		s.buf = new(v1.FindingOf(e.Finding)).AppendLine(s.buf)
 	case probe.RunDone:

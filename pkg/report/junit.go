@@ -24,6 +24,7 @@ type junitSink struct {
 	run    probe.RunStarted
 	places places
 	suites map[suiteKey]*junitSuite
+	shown  map[string][]mentioned // exhibits by group
 	done   probe.RunDone
 	begun  bool
 	err    error
@@ -62,6 +63,9 @@ func (s *junitSink) Emit(e probe.Event) error {
 	case probe.RunStarted:
 		e.Version = cmp.Or(e.Version, s.run.Version)
 		s.run, s.places, s.begun = e, placesOf(e.Clusters), true
+	case probe.Exhibit:
+		s.begun = true
+		s.mention(e)
 	case probe.FindingDone:
 		s.begun = true
 		s.err = s.finding(&e.Finding)
@@ -150,6 +154,9 @@ func (s *junitSink) appendSuite(b []byte, suite *junitSuite) []byte {
 	b = appendProperty(b, "meshprobe.provider", s.run.Provider)
 	b = appendProperty(b, "meshprobe.profile", s.run.Profile)
 	b = appendProperty(b, "meshprobe.verdict", string(s.done.Verdict))
+	for _, m := range s.shown[suite.group] {
+		b = appendProperty(b, m.name, m.value)
+	}
 	for _, c := range s.clustersOf(suite.group) {
 		b = appendProperty(b, "cluster."+c.Name+".network", c.Network)
 		b = appendProperty(b, "cluster."+c.Name+".trustDomain", c.TrustDomain)

@@ -80,6 +80,11 @@ func (s *textSink) summary(p *page) {
 		}
 		p.line(p.paint(bold+styleOf(status), head+l))
 	}
+	s.counts(p, "")
+}
+
+// counts is the last line: the verdict and what it rests on.
+func (s *textSink) counts(p *page, lead string) {
 	var counts []string
 	for _, st := range probe.Statuses() {
 		if n := s.done.Counts[st]; n > 0 {
@@ -89,12 +94,16 @@ func (s *textSink) summary(p *page) {
 	if len(counts) == 0 {
 		counts = []string{"nothing was checked"}
 	}
-	line := "  " + string(s.done.Verdict) + ": " + strings.Join(counts, ", ") + " in " + elapsed(s.done.Duration) +
+	line := string(s.done.Verdict) + ": " + strings.Join(counts, ", ") + " in " + elapsed(s.done.Duration) +
 		"; exit " + itoa(exitStatus(s.done.Verdict))
 	if s.done.Unknown > 0 {
 		line += "; " + plural(s.done.Unknown, "cause is", "causes are") + " unknown to meshprobe"
 	}
-	p.line(line)
+	if lead == "" {
+		p.line("  ", line)
+	} else {
+		p.line(p.paint(bold+styleOf(s.status()), lead), " ", line)
+	}
 	if len(s.opts.Files) > 0 {
 		p.line("  wrote ", clean(strings.Join(s.opts.Files, ", ")))
 	}

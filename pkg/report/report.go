@@ -36,6 +36,10 @@ type Options struct {
 	Files   []string // other reports that are written, named at the end of text
 	TempDir string   // for what does not fit in memory; empty means os.TempDir
 
+	// Lines makes text write one line per exhibit, in the order of the input and
+	// as soon as that allows, in place of pages: for thousands of them.
+	Lines bool
+
 	lazy bool // nobody reads along
 }
 

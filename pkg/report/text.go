@@ -32,8 +32,10 @@ type textSink struct {
 	problems map[problemKey]*problem
 	blocked  map[string]map[string]int // by ID of the blocker and suite of the blocked
 	opened   map[[2]string]bool        // directions over edges: false where one did not hold
+	gallery  gallery
 	done     probe.RunDone
 	begun    bool
+	lost     error // of a line that was to be written at once
 }
 
 // checked is what passed of one probe.
@@ -67,13 +69,36 @@ func (s *textSink) Emit(e probe.Event) error {
 	case probe.RunStarted:
 		e.Version = cmp.Or(e.Version, s.opts.Version)
 		s.run, s.places, s.order, s.begun = e, placesOf(e.Clusters), orderOf(e.Planned), true
+	case probe.Exhibit:
+		s.begun = true
+		s.exhibit(e)
 	case probe.FindingDone:
 		s.begun = true
 		s.finding(&e.Finding)
 	case probe.RunDone:
 		s.done, s.begun = e, true
 	}
-	return nil
+	return s.lost
+}
+
+// exhibit keeps a page, or writes the lines whose turn it is.
+func (s *textSink) exhibit(e probe.Exhibit) {
+	if !s.opts.Lines {
+		s.gallery.add(e)
+		return
+	}
+	p := &page{width: s.opts.Width, color: s.opts.Color}
+	if s.gallery.n == 0 {
+		s.started(p)
+	}
+	s.gallery.line(e, func(l string) { p.drawn(l, "") })
+	s.write(p.b)
+}
+
+func (s *textSink) write(b []byte) {
+	if s.lost == nil && len(b) > 0 {
+		_, s.lost = s.w.Write(b)
+	}
 }
 
 func (s *textSink) finding(f *probe.Finding) {
@@ -141,15 +166,18 @@ func (s *textSink) Close() error {
 	if !s.begun {
 		return nil
 	}
-	_, err := s.w.Write(s.render())
-	return err
+	s.write(s.render())
+	return s.lost
 }
 
 func (s *textSink) render() []byte {
 	p := &page{width: s.opts.Width, color: s.opts.Color}
+	problems := s.sorted()
+	if s.gallery.n > 0 {
+		return s.renderExhibits(p, problems)
+	}
 	s.header(p)
 	p.blank()
-	problems := s.sorted()
 	for _, pr := range problems {
 		s.block(p, pr)
 	}

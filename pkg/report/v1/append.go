@@ -47,6 +47,20 @@ func (f *Finding) AppendLine(b []byte) []byte {
 	return append(f.appendFields(b), "}\n"...)
 }
 
+// AppendLine appends the exhibit as a line of JSONL, with its newline.
+func (e *Exhibit) AppendLine(b []byte) []byte {
+	b = appendString(append(b, `{"event":`...), e.Event)
+	b = appendString(append(b, `,"subject":`...), e.Subject)
+	b = strconv.AppendInt(append(b, `,"index":`...), int64(e.Index), 10)
+	if len(e.Endpoint) > 0 {
+		b = append(append(b, `,"endpoint":`...), e.Endpoint...)
+	}
+	if len(e.Document) > 0 {
+		b = append(append(b, `,"document":`...), e.Document...)
+	}
+	return append(b, "}\n"...)
+}
+
 // AppendLine appends the end of a run as the last line of JSONL.
 func (d Done) AppendLine(b []byte) []byte {
 	b = append(b, `{"event":"done","verdict":`...)

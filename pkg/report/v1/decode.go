@@ -30,7 +30,8 @@ func NewDecoder(r io.Reader) *Decoder {
 	return &Decoder{lines: lines}
 }
 
-// Next returns the next event: RunStarted, FindingDone or RunDone. It returns
+// Next returns the next event: RunStarted, Exhibit, FindingDone or
+// RunDone. It returns
 // io.EOF after the last one; any other error names the line.
 func (d *Decoder) Next() (probe.Event, error) {
 	for d.lines.Scan() {
@@ -69,6 +70,13 @@ func decodeLine(line []byte) (probe.Event, error) {
 			return nil, err
 		}
 		return r.Probe(), nil
+	case EventEndpoint, EventDocument:
+		var x Exhibit
+		if err := json.Unmarshal(line, &x); err != nil {
+			return nil, err
+		}
+		e, err := x.Probe()
+		return e, err
 	case EventFinding:
 		var f Finding
 		if err := json.Unmarshal(line, &f); err != nil {

@@ -3,6 +3,9 @@
 package v1
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
@@ -51,6 +54,36 @@ func FindingOf(f probe.Finding) Finding {
 		out.Deadline = new(f.Deadline.UTC())
 	}
 	return out
+}
+
+// ExhibitOf converts an exhibit. The error says that its value does not survive
+// JSON, or is of no known kind.
+func ExhibitOf(e probe.Exhibit) (Exhibit, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e.Value); err != nil {
+		return Exhibit{}, fmt.Errorf("v1: %s %s: %w", e.Kind, e.Subject, err)
+	}
+	out := Exhibit{Event: string(e.Kind), Subject: e.Subject, Index: e.Index}
+	raw := bytes.TrimSpace(b.Bytes())
+	switch e.Kind {
+	case probe.ExhibitEndpoint:
+		out.Endpoint = raw
+	case probe.ExhibitDocument:
+		out.Document = raw
+	default:
+		return Exhibit{}, fmt.Errorf("v1: %s: unknown kind of exhibit %q", e.Subject, e.Kind)
+	}
+	return out, nil
+}
+
+// Value is what is shown.
+func (e *Exhibit) Value() json.RawMessage {
+	if e.Event == EventDocument {
+		return e.Document
+	}
+	return e.Endpoint
 }
 
 // DoneOf converts the end of a run. Statuses that did not occur count 0.

@@ -54,6 +54,15 @@ func (f Finding) Probe() (probe.Finding, error) {
 	return out, nil
 }
 
+// Probe converts back to an exhibit, its value as JSON. One without a value is
+// an error.
+func (e Exhibit) Probe() (probe.Exhibit, error) {
+	if len(e.Value()) == 0 {
+		return probe.Exhibit{}, fmt.Errorf("v1: %s %s: it has no value", e.Event, e.Subject)
+	}
+	return probe.Exhibit{Kind: probe.ExhibitKind(e.Event), Subject: e.Subject, Index: e.Index, Value: e.Value()}, nil
+}
+
 // Probe converts back to the end of a run. Counts of unknown statuses are an
 // error, as in Finding.Probe.
 func (d Done) Probe() (probe.RunDone, error) {

@@ -13,19 +13,36 @@
 // gives the same bytes.
 package v1
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Schema names this version of the contract.
 const Schema = "meshprobe/v1"
 
 // Report is the object of -o json and --json.
 type Report struct {
-	Schema   string    `json:"schema"`
-	Run      Run       `json:"run"`
-	Findings []Finding `json:"findings"`
-	Verdict  string    `json:"verdict"` // conformant | partial | nonconformant | inconclusive
-	Counts   Counts    `json:"counts"`
-	Unknown  int       `json:"unknown"` // findings whose cause is not known
+	Schema    string            `json:"schema"`
+	Run       Run               `json:"run"`
+	Endpoint  json.RawMessage   `json:"endpoint,omitempty"`  // probe: what was seen of the one endpoint
+	Endpoints []json.RawMessage `json:"endpoints,omitempty"` // probe: of each, where there are several
+	Documents []json.RawMessage `json:"documents,omitempty"` // inspect: what was read
+	Findings  []Finding         `json:"findings"`
+	Verdict   string            `json:"verdict"` // conformant | partial | nonconformant | inconclusive
+	Counts    Counts            `json:"counts"`
+	Unknown   int               `json:"unknown"` // findings whose cause is not known
+}
+
+// Exhibit is an endpoint as it was seen or a document as it was read, the
+// "endpoint" or "document" event of JSONL. The value stands under the name of
+// its event.
+type Exhibit struct {
+	Event    string          `json:"event"`
+	Subject  string          `json:"subject"`
+	Index    int             `json:"index"` // position in the input, from 1
+	Endpoint json.RawMessage `json:"endpoint,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
 }
 
 // Counts is the number of findings per status; every status is present.
@@ -103,7 +120,9 @@ type Done struct {
 
 // The values of "event" in a JSONL line.
 const (
-	EventRun     = "run"     // first line: schema and the fields of Run
-	EventFinding = "finding" // the fields of Finding
-	EventDone    = "done"    // last line: the fields of Done
+	EventRun      = "run"      // first line: schema and the fields of Run
+	EventEndpoint = "endpoint" // the fields of Exhibit, before the findings about it
+	EventDocument = "document" // the same of a document
+	EventFinding  = "finding"  // the fields of Finding
+	EventDone     = "done"     // last line: the fields of Done
 )

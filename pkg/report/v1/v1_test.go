@@ -54,6 +54,8 @@ func events() []probe.Event {
 			Status: probe.Skip, Reason: "missing permission: get secrets", Denied: true, ID: "ca/x", Suite: "ca",
 			Subject: "east", Hint: []string{}, Seq: 4,
 		}},
+		probe.Exhibit{Kind: probe.ExhibitEndpoint, Subject: "10.0.0.7:15443", Index: 1, Value: json.RawMessage(`{"outcome":"<refused>"}`)},
+		probe.Exhibit{Kind: probe.ExhibitDocument, Subject: "root.pem", Index: 2, Value: json.RawMessage(`{"kind":"bundle"}`)},
 		probe.RunDone{
 			Verdict: probe.Nonconformant, Unknown: 1, Ended: at.Add(time.Second), Duration: time.Second,
 			Counts: map[probe.Status]int{
@@ -72,11 +74,32 @@ func lines(events []probe.Event) []byte {
 			b = RunOf(e).AppendLine(b)
 		case probe.FindingDone:
 			b = new(FindingOf(e.Finding)).AppendLine(b)
+		case probe.Exhibit:
+			b = new(exhibitOf(e)).AppendLine(b)
 		case probe.RunDone:
 			b = DoneOf(e).AppendLine(b)
 		}
 	}
 	return b
+}
+
+func exhibitOf(e probe.Exhibit) Exhibit {
+	x, err := ExhibitOf(e)
+	if err != nil {
+		panic(err)
+	}
+	return x
+}
+
+func TestExhibitOfRefuses(t *testing.T) {
+	for name, e := range map[string]probe.Exhibit{
+		"unknown kind": {Kind: "painting", Value: 1},
+		"no JSON":      {Kind: probe.ExhibitDocument, Value: func() {}},
+	} {
+		if _, err := ExhibitOf(e); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -110,6 +133,9 @@ func TestAppendIsEncodingJSON(t *testing.T) {
 		case probe.FindingDone:
 			f := FindingOf(e.Finding)
 			got, v = f.AppendJSON(nil), f
+		case probe.Exhibit:
+			x := exhibitOf(e)
+			got, v = bytes.TrimSpace(x.AppendLine(nil)), x
 		default:
 			continue
 		}
@@ -168,6 +194,7 @@ func TestDecoderRefuses(t *testing.T) {
 		"unknown-status": {`{"event":"finding","id":"a/b","status":"fine"}`, `unknown status "fine"`},
 		"unknown-level":  {`{"event":"finding","id":"a/b","status":"pass","level":"maybe"}`, `unknown level "maybe"`},
 		"unknown-count":  {`{"event":"done","counts":{"fine":1}}`, `unknown status "fine"`},
+		"no-value":       {`{"event":"endpoint","subject":"a"}`, "no value"},
 		"other-schema":   {`{"event":"run","schema":"meshprobe/v2"}`, `schema "meshprobe/v2"`},
 	} {
 		t.Run(name, func(t *testing.T) {
