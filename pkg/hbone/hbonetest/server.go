@@ -62,6 +62,12 @@ type Server struct {
 // Start serves on loopback until the test ends.
 func (s Server) Start(t testing.TB) (addr string) {
 	t.Helper()
+	return Listen(t, s.Serve)
+}
+
+// Serve serves one connection until its client is done with it or ctx ends; it
+// leaves the closing to its caller.
+func (s Server) Serve(ctx context.Context, conn net.Conn) {
 	cfg := s.TLS.Clone()
 	cfg.NextProtos = []string{"h2"}
 	if s.ALPNHTTP11 {
@@ -73,16 +79,14 @@ func (s Server) Start(t testing.TB) (addr string) {
 	if s.NoClientCertRequest {
 		cfg.ClientAuth = tls.NoClientCert
 	}
-	return Listen(t, func(ctx context.Context, conn net.Conn) {
-		if s.ClosesInHandshake {
-			_, _ = conn.Read(make([]byte, 1<<16))
-			return
-		}
-		tc := tls.Server(conn, cfg)
-		if tc.HandshakeContext(ctx) == nil {
-			s.serve(ctx, &peer{Framer: http2.NewFramer(tc, tc), conn: tc})
-		}
-	})
+	if s.ClosesInHandshake {
+		_, _ = conn.Read(make([]byte, 1<<16))
+		return
+	}
+	tc := tls.Server(conn, cfg)
+	if tc.HandshakeContext(ctx) == nil {
+		s.serve(ctx, &peer{Framer: http2.NewFramer(tc, tc), conn: tc})
+	}
 }
 
 // peer is one connection of a Server.
