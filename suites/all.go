@@ -16,9 +16,15 @@ import (
 	"github.com/meshprobe/meshprobe/suites/trust"
 )
 
-// All lists every probe: first what the clusters' objects say, then what the
-// wire says.
+// All lists every probe: those of a mesh, then those of other commands, which
+// list, explain and docs/PROBES.md know and run does not plan.
 func All() []probe.Probe {
+	return slices.Concat(Mesh())
+}
+
+// Mesh lists the probes of meshprobe run: first what the clusters' objects say,
+// then what the wire says.
+func Mesh() []probe.Probe {
 	return slices.Concat(
 		ca.Probes(), trust.Probes(), identity.Probes(), discovery.Probes(),
 		gateway.Probes(), handshake.Probes(), hbone.Probes(),

@@ -92,7 +92,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	plan, err := f.selection.plan(suites.All())
+	plan, err := f.selection.plan(suites.Mesh())
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func closeMesh(ctx context.Context, _ *envconf.Config) (context.Context, error) 
 // TestProbes runs each probe as a feature, with its level and suite as labels.
 func TestProbes(t *testing.T) {
 	var all []types.Feature
-	for _, p := range suites.All() {
+	for _, p := range suites.Mesh() {
 		all = append(all, features.New(p.ID).
 			WithLabel("suite", p.Suite()).
 			WithLabel("level", p.Clause.Level.String()).

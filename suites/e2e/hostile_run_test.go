@@ -61,7 +61,7 @@ func (j job) run(ctx context.Context, t *testing.T, bound time.Duration) result 
 	jsonFile, junitFile := filepath.Join(dir, "report.json"), filepath.Join(dir, "report.xml")
 	sinks := append([]probe.Sink{file(t, jsonFile, report.FormatJSON), file(t, junitFile, report.FormatJUnit)}, j.sinks...)
 	sink := report.Ordered(report.Tee(sinks...))
-	plan, err := probe.Select(suites.All(), probe.Selection{})
+	plan, err := probe.Select(suites.Mesh(), probe.Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}

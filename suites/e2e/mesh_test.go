@@ -56,7 +56,7 @@ func run(t *testing.T, set *cluster.Set, recorder *probe.Recorder) []probe.Findi
 	t.Helper()
 	// Profiles decide which probes run, not which observations there are: a
 	// probe of any profile may be the only one to judge an observation.
-	all := suites.All()
+	all := suites.Mesh()
 	for i := range all {
 		all[i].Profiles = nil
 	}

@@ -246,7 +246,7 @@ func newSinks(t *testing.T) *sinks {
 
 func plan(t *testing.T) probe.Plan {
 	t.Helper()
-	p, err := probe.Select(suites.All(), probe.Selection{})
+	p, err := probe.Select(suites.Mesh(), probe.Selection{})
 	if err != nil {
 		t.Fatal(err)
 	}
