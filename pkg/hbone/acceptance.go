@@ -90,7 +90,7 @@ type Acceptor struct {
 	// which is disabled, and a client certificate, which is always sent.
 	TLS *tls.Config
 	// Send, if set, is written before close_notify: Envoy's network RBAC judges
-	// on the first byte.
+	// on the first byte. What comes of it is then read under TLS 1.2, too.
 	Send []byte
 	// Floor is the shortest wait before silence means "not refused"; the wait is
 	// four round trips if that is longer. 0 means 50 ms.
@@ -108,7 +108,7 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 	raw := &meter{Conn: conn}
 	defer func() { _ = raw.Close() }()
 	cfg, rec := Recording(a.TLS)
-	tickets := &ticketWatch{conn: raw}
+	tickets := &ticketWatch{conn: raw, patient: len(a.Send) > 0}
 	cfg.ClientSessionCache, cfg.SessionTicketsDisabled = tickets, false
 	refused := watchVerify(cfg)
 	tc := tls.Client(raw, cfg)
@@ -121,7 +121,8 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	out.State, out.RTT = tc.ConnectionState(), raw.rtt
-	if out.State.Version < tls.VersionTLS13 {
+	old := out.State.Version < tls.VersionTLS13
+	if old && len(a.Send) == 0 {
 		out.Verdict, out.Proof = VerdictAccepted, ProofHandshake
 		return out
 	}
@@ -133,7 +134,7 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 	}
 	_ = tc.CloseWrite()
 	_ = raw.SetReadDeadline(time.Now().Add(max(orDefault(a.Floor, 50*time.Millisecond), 4*raw.rtt)))
-	if tickets.seen.Load() {
+	if tickets.seen.Load() && len(a.Send) == 0 {
 		out.Verdict, out.Proof = VerdictAccepted, ProofTicket
 		return out
 	}
@@ -141,6 +142,9 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 	n, err := tc.Read(buf)
 	out.Data, out.Err = buf[:n:n], err
 	out.judge(ctx, tickets.seen.Load(), raw.received.Load() > before)
+	if old && out.Verdict == VerdictNotRefused {
+		out.Verdict, out.Proof = VerdictAccepted, ProofHandshake
+	}
 	return out
 }
 
@@ -226,8 +230,9 @@ func (m *meter) Read(p []byte) (int, error) {
 // ticketWatch is a session cache that never offers a session: a ticket that the
 // server sends is proof that it is content, nothing more.
 type ticketWatch struct {
-	conn net.Conn
-	seen atomic.Bool
+	conn    net.Conn
+	patient bool // more than the ticket is waited for
+	seen    atomic.Bool
 }
 
 func (w *ticketWatch) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
@@ -235,5 +240,7 @@ func (w *ticketWatch) Get(string) (*tls.ClientSessionState, bool) { return nil, 
 // Put is called inside Read; the deadline ends a wait that has become pointless.
 func (w *ticketWatch) Put(string, *tls.ClientSessionState) {
 	w.seen.Store(true)
-	_ = w.conn.SetReadDeadline(time.Now())
+	if !w.patient {
+		_ = w.conn.SetReadDeadline(time.Now())
+	}
 }

@@ -37,6 +37,12 @@ type Dialer struct {
 	// AllowAnonymous accepts servers that ask for no client certificate; without
 	// it they are ErrNoClientCertRequest. [Session.CertificateRequest] tells.
 	AllowAnonymous bool
+	// AsGiven keeps the SNI, the versions and the ALPN of TLS, to see what a peer
+	// makes of others than a ztunnel's. A connection still needs h2.
+	AsGiven bool
+	// Wrap, if set, is put around the stream under TLS, the inner layer's
+	// included.
+	Wrap func(net.Conn) net.Conn
 	// Now is the clock of certificate verification; nil means time.Now.
 	Now func() time.Time
 
@@ -193,11 +199,14 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, addr string, oute
 	if outer != nil {
 		layer = LayerInner
 	}
+	if d.Wrap != nil {
+		conn = d.Wrap(conn)
+	}
 	fail := func(err error) (*Session, error) {
 		_ = conn.Close()
 		return nil, &Error{Phase: PhaseHandshake, Layer: layer, Target: addr, Err: err}
 	}
-	cfg, rec, err := clientConfig(d.TLS, d.Now)
+	cfg, rec, err := clientConfig(d.TLS, d.Now, d.AsGiven)
 	if err != nil {
 		return fail(err)
 	}

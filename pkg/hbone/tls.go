@@ -91,16 +91,19 @@ func Recording(cfg *tls.Config) (*tls.Config, *CertificateRequest) {
 	return out, rec
 }
 
-// clientConfig forces the ztunnel profile on a copy of base.
-func clientConfig(base *tls.Config, now func() time.Time) (*tls.Config, *CertificateRequest, error) {
+// clientConfig forces the ztunnel profile on a copy of base, or what of it is
+// not the caller's choice.
+func clientConfig(base *tls.Config, now func() time.Time, asGiven bool) (*tls.Config, *CertificateRequest, error) {
 	if base == nil || base.VerifyConnection == nil {
 		return nil, nil, fmt.Errorf("%w: a TLS configuration with VerifyConnection is needed, without it any peer would be accepted", ErrConfig)
 	}
 	cfg, rec := Recording(base)
-	cfg.MinVersion = tls.VersionTLS13
-	cfg.MaxVersion = 0
-	cfg.NextProtos = []string{alpnH2}
-	cfg.ServerName = ""
+	if !asGiven {
+		cfg.MinVersion = tls.VersionTLS13
+		cfg.MaxVersion = 0
+		cfg.NextProtos = []string{alpnH2}
+		cfg.ServerName = ""
+	}
 	cfg.InsecureSkipVerify = true
 	cfg.ClientSessionCache = nil
 	cfg.SessionTicketsDisabled = true

@@ -24,7 +24,7 @@ import (
 )
 
 // maxCerts bounds what a peer or an object may make us keep.
-const maxCerts = 32
+const maxCerts = 100
 
 // Certs is certificates as DER, leaf first where they are a chain. As JSON it
 // is PEM, one string.

@@ -84,7 +84,7 @@ func Try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake 
 		h.unreachable(err)
 		return h
 	}
-	cfg := h.config(env, hello)
+	cfg := h.Config(env.Now, hello)
 	got := hbone.Acceptor{TLS: cfg, Floor: patience}.Try(ctx, conn)
 	h.Outcome, h.Proof = outcome(got.Verdict), string(got.Proof)
 	if got.Verdict == hbone.VerdictRefused {
@@ -117,8 +117,9 @@ func (h *Handshake) unreachable(err error) {
 	h.Timeout = ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// config is a TLS configuration that accepts any server and records it.
-func (h *Handshake) config(env *probe.Env, hello Hello) *tls.Config {
+// Config is the TLS configuration of one handshake that accepts any server and
+// records in h what it presents and asks for.
+func (h *Handshake) Config(now func() time.Time, hello Hello) *tls.Config {
 	cert := &tls.Certificate{}
 	if hello.Identity != nil {
 		cert = hello.Identity.TLS()
@@ -131,7 +132,7 @@ func (h *Handshake) config(env *probe.Env, hello Hello) *tls.Config {
 		MaxVersion:             hello.MaxVersion,
 		InsecureSkipVerify:     true, //nolint:gosec // what the peer presents is recorded and judged
 		SessionTicketsDisabled: true,
-		Time:                   env.Now,
+		Time:                   now,
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			h.Version, h.Cipher, h.ALPN = tls.VersionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite), cs.NegotiatedProtocol
 			h.Chain = FromX509(cs.PeerCertificates)

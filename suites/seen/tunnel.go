@@ -31,7 +31,7 @@ type Layer struct {
 // Dialer is an HBONE dialer that takes any server and records it in the layer.
 func (l *Layer) dialer(env *probe.Env, id *cluster.Identity, dial Dial) *hbone.Dialer {
 	return &hbone.Dialer{
-		TLS: l.config(env, Hello{ALPN: []string{"h2"}, Identity: id}),
+		TLS: l.Config(env.Now, Hello{ALPN: []string{"h2"}, Identity: id}),
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dial(ctx)
 		},
@@ -46,7 +46,7 @@ func (l *Layer) dialer(env *probe.Env, id *cluster.Identity, dial Dial) *hbone.D
 func (l *Layer) Session(ctx context.Context, env *probe.Env, id *cluster.Identity, address string, dial Dial) *hbone.Session {
 	l.Address, l.Offered = address, []string{"h2"}
 	s, err := l.dialer(env, id, dial).Connect(ctx, address)
-	l.connected(s, err)
+	l.Connected(s, err)
 	return s
 }
 
@@ -54,11 +54,12 @@ func (l *Layer) Session(ctx context.Context, env *probe.Env, id *cluster.Identit
 func (l *Layer) Inner(ctx context.Context, env *probe.Env, id *cluster.Identity, outer *hbone.Conn) *hbone.Session {
 	l.Address, l.Offered = outer.Authority(), []string{"h2"}
 	s, err := l.dialer(env, id, nil).NestSession(ctx, outer)
-	l.connected(s, err)
+	l.Connected(s, err)
 	return s
 }
 
-func (l *Layer) connected(s *hbone.Session, err error) {
+// Connected records how opening a connection ended.
+func (l *Layer) Connected(s *hbone.Session, err error) {
 	if err == nil {
 		l.Outcome, l.Proof = Accepted, "SETTINGS"
 		l.Settings = map[string]uint32{}
@@ -92,17 +93,22 @@ func (l *Layer) failed(err error) {
 func (l *Layer) Connect(ctx context.Context, s *hbone.Session, authority string) *hbone.Conn {
 	l.Authority = authority
 	c, err := s.Open(ctx, authority, nil)
+	l.Answered(c, err)
+	return c
+}
+
+// Answered records the answer to a CONNECT, which opened c or failed with err.
+func (l *Layer) Answered(c *hbone.Conn, err error) {
 	if err == nil {
 		status, header := c.Response()
 		l.Status, l.Baggage = status, header.Get("baggage")
-		return c
+		return
 	}
 	l.Error = err.Error()
 	if he, ok := errors.AsType[*hbone.Error](err); ok {
 		l.Status = he.Status
 	}
 	l.Reset = resetCode(err)
-	return nil
 }
 
 func resetCode(err error) string {
