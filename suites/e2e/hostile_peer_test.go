@@ -93,12 +93,12 @@ func TestHostilePeers(t *testing.T) {
 			t.Run(name+" "+how, func(t *testing.T) {
 				tr := newTrap(t, hostile[how])
 				j := on(leadTo(set, tr, to.chosen))
-				j.timeout, j.parallel = 3*time.Second, 32
+				j.timeout, j.parallel = 6*time.Second, 32
 				if slices.Contains(patient(), how) {
 					t.Parallel() // they cost time, but no work
-					j.timeout = 1200 * time.Millisecond
+					j.timeout = 4 * time.Second
 				}
-				got := j.run(t.Context(), t, 10*time.Second)
+				got := j.run(t.Context(), t, 40*time.Second)
 				if got.err != nil {
 					t.Error(got.err)
 				}
