@@ -53,3 +53,51 @@ type Resolver interface {
 	// its own cluster first, then by cluster name. No endpoint is not an error.
 	Resolve(ctx context.Context, from Workload, host string, port uint16) ([]Endpoint, error)
 }
+
+// Dumper is the ability to ask the proxy of a workload about itself.
+type Dumper interface {
+	// Dump answers a GET of the proxy's admin interface, path such as
+	// "/config_dump?mask=…". The answer is bounded; keys in it are redacted by
+	// the proxy. A workload without a proxy of its own is an error.
+	Dump(ctx context.Context, w Workload, path string) ([]byte, error)
+}
+
+// Vantage is the ability of a provider that stands outside its clusters to say
+// where its streams do not lead. A provider without it dials as its workloads
+// do.
+type Vantage interface {
+	// Reach is nil where Dial(ctx, from, addr) meets what the workload from
+	// would meet at addr, and an *OutOfReachError where it does not. It dials
+	// nothing.
+	Reach(ctx context.Context, from Workload, addr string) error
+
+	// Detour is a way around: an address of Dial and a server name with which a
+	// TLS client meets the sidecar of w itself, although w's own address is out
+	// of reach. It is false where there is none, or where somebody else might
+	// answer.
+	Detour(ctx context.Context, w Workload) (Endpoint, bool)
+}
+
+// OutOfReachError says that a provider has no stream that would mean anything:
+// the address lies in a network that it does not stand in. It says nothing of
+// the target.
+type OutOfReachError struct {
+	Addr string // as it was to be dialed
+	Why  string // one line
+	Hint string // what would reach it
+}
+
+// Error names the address and why it is out of reach.
+func (e *OutOfReachError) Error() string { return e.Addr + " is out of reach: " + e.Why }
+
+// DeniedError says that an API refused for want of a permission.
+type DeniedError struct {
+	What string // verb and resource, e.g. "list pods"
+	Err  error  // of the API
+}
+
+// Error names the verb and resource.
+func (e *DeniedError) Error() string { return "missing permission: " + e.What }
+
+// Unwrap is the error of the API.
+func (e *DeniedError) Unwrap() error { return e.Err }

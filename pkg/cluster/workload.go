@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -75,6 +76,10 @@ type Workload struct {
 	Network        string     `json:"network"`
 	Address        netip.Addr `json:"address"` // of its pod, inside its network
 	Service        *Service   `json:"service,omitempty"`
+
+	// HBONE says that the workload takes HBONE on 15008 although another data
+	// plane captures it: a sidecar with networking.istio.io/tunnel: http.
+	HBONE bool `json:"hbone,omitempty"`
 }
 
 // Service is the service that selects a workload.
@@ -82,8 +87,15 @@ type Service struct {
 	Name     string `json:"name"`
 	Host     string `json:"host"` // fully qualified, e.g. ratings.shop.svc.cluster.local
 	Port     uint16 `json:"port"`
-	Protocol string `json:"protocol"` // http, tcp or auto: how the port is declared
+	Target   uint16 `json:"target,omitempty"` // port of the pods behind it; 0 means Port
+	Protocol string `json:"protocol"`         // http, tcp or auto: how the port is declared
 }
+
+// PodPort is the port on which the pods behind the service listen.
+func (s Service) PodPort() uint16 { return cmp.Or(s.Target, s.Port) }
+
+// TakesHBONE says that the workload answers HBONE on 15008.
+func (w Workload) TakesHBONE() bool { return w.HBONE || w.DataPlane == Ambient }
 
 // SPIFFEID is the identity that Istio gives the workload's service account in
 // the trust domain td: spiffe://td/ns/NAMESPACE/sa/SERVICEACCOUNT.

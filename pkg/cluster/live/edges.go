@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
+
+// complete fills a topology with what was found.
+func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (cluster.Topology, error) {
+	specs := make([]cluster.ClusterSpec, len(t.Clusters))
+	seen := map[string]string{}
+	for i, c := range attached {
+		specs[i] = t.Clusters[i]
+		specs[i].Name, specs[i].Network = c.facts.Name, c.facts.Network
+		if specs[i].TrustDomain == "" {
+			specs[i].TrustDomain = c.facts.TrustDomain
+		}
+		if other, dup := seen[c.facts.Name]; dup {
+			return t, &ContextError{
+				Msg:  fmt.Sprintf("the contexts %q and %q both lead to a cluster that calls itself %q", other, c.config.name(), c.facts.Name),
+				Hint: fmt.Sprintf("give each its own name (istiod's CLUSTER_ID), or say: --name %s=NAME", c.config.name()),
+			}
+		}
+		seen[c.facts.Name] = c.config.name()
+	}
+	t.Clusters = specs
+	if len(t.Edges) > 0 {
+		return t, nil
+	}
+	workloads := make([][]cluster.Workload, len(attached))
+	for i, c := range attached {
+		ws, err := c.Workloads(ctx)
+		if _, ok := errors.AsType[*cluster.DeniedError](err); err != nil && !ok {
+			return t, fmt.Errorf("workloads of %s: %w", c.Name(), err)
+		}
+		workloads[i] = ws
+	}
+	for _, from := range workloads {
+		for _, to := range workloads {
+			for _, dp := range []cluster.DataPlane{cluster.Sidecar, cluster.Ambient} {
+				if e, ok := derive(from, to, dp); ok {
+					t.Edges = append(t.Edges, e)
+				}
+			}
+		}
+	}
+	return t, nil
+}
+
+// derive finds a call that the mesh ought to carry: to the first service of the
+// destination, from a workload of the same data plane, one that is not itself
+// behind that service where there is one. A sidecar that takes HBONE is called
+// over both.
+func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bool) {
+	if len(from) == 0 || len(to) == 0 || from[0].Cluster == to[0].Cluster {
+		return cluster.Edge{}, false
+	}
+	for _, dst := range to {
+		if dst.Service == nil || dst.MTLS == cluster.Disable || !carries(dst, dp) {
+			continue
+		}
+		src := caller(from, dst, dp)
+		if src == nil {
+			return cluster.Edge{}, false
+		}
+		return cluster.Edge{
+			From:      cluster.Ref{Cluster: src.Cluster, Namespace: src.Namespace, Name: src.ServiceAccount},
+			To:        cluster.Ref{Cluster: dst.Cluster, Namespace: dst.Namespace, Name: dst.Service.Name},
+			DataPlane: dp,
+		}, true
+	}
+	return cluster.Edge{}, false
+}
+
+func carries(w cluster.Workload, dp cluster.DataPlane) bool {
+	return w.DataPlane == dp || dp == cluster.Ambient && w.HBONE
+}
+
+// caller is the best source of a call to dst: in its namespace, of another
+// service, of the same data plane.
+func caller(from []cluster.Workload, dst cluster.Workload, dp cluster.DataPlane) *cluster.Workload {
+	var best *cluster.Workload
+	score := -1
+	for i, w := range from {
+		if !carries(w, dp) && !(dp == cluster.Ambient && w.DataPlane == cluster.Sidecar) {
+			continue
+		}
+		s := 0
+		if w.Service == nil || w.Service.Host != dst.Service.Host {
+			s += 2
+		}
+		if w.Namespace == dst.Namespace {
+			s++
+		}
+		if s > score {
+			best, score = &from[i], s
+		}
+	}
+	return best
+}
+
+// tell says what was found, before anything is judged.
+func (c *Cluster) tell(ctx context.Context, events cluster.Events) {
+	f := c.facts
+	detail := []string{"context " + f.Context, "network " + orNone(f.Network), "trust domain " + strings.Join(append([]string{f.TrustDomain}, f.TrustDomainAliases...), ", ")}
+	version := strings.TrimSpace("istiod " + f.Version)
+	detail = append(detail, version+" (revision "+f.Revision+") in "+f.RootNamespace)
+	if len(f.Revisions) > 1 {
+		detail = append(detail, "revisions there: "+strings.Join(f.Revisions, ", "))
+	}
+	if ws, err := c.Workloads(ctx); err == nil {
+		detail = append(detail, counted(ws))
+	}
+	if len(f.Assumed) > 0 {
+		detail = append(detail, "assumed: "+strings.Join(f.Assumed, "; "))
+	}
+	events.Emit(cluster.Event{Time: c.now(), Cluster: f.Name, Step: "found", Detail: strings.Join(detail, ", ")})
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func counted(ws []cluster.Workload) string {
+	sidecars, ambient, hbone := 0, 0, 0
+	for _, w := range ws {
+		switch {
+		case w.DataPlane == cluster.Ambient:
+			ambient++
+		case w.DataPlane == cluster.Sidecar:
+			sidecars++
+		}
+		if w.HBONE {
+			hbone++
+		}
+	}
+	return fmt.Sprintf("%d workloads with sidecars (%d of them take HBONE), %d ambient", sidecars, hbone, ambient)
+}

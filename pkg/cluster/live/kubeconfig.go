@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package live
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
+
+// InCluster is the name by which a context stands for the cluster in whose pod
+// this process runs.
+const InCluster = "in-cluster"
+
+// ContextError says that a context or a kubeconfig cannot be used.
+type ContextError struct{ Msg, Hint string }
+
+// Error says what is wrong with it.
+func (e *ContextError) Error() string { return e.Msg }
+
+// Hints says what to write instead.
+func (e *ContextError) Hints() []string {
+	if e.Hint == "" {
+		return nil
+	}
+	return []string{e.Hint}
+}
+
+// Contexts is the topology of clusters that only their contexts name; Open
+// discovers the rest. The errors are *ContextError and *cluster.TopologyError.
+func Contexts(kubeconfigs, contexts []string) (cluster.Topology, error) {
+	t := cluster.Topology{Version: cluster.TopologyVersion}
+	config, err := loadKubeconfig(kubeconfigs)
+	if err != nil {
+		return t, err
+	}
+	if n := len(contexts); n < 2 || n > cluster.MaxClusters {
+		return t, &ContextError{
+			Msg:  fmt.Sprintf("%d contexts; trust across clusters needs 2 to %d", n, cluster.MaxClusters),
+			Hint: "there are: " + strings.Join(names(config), ", "),
+		}
+	}
+	for i, name := range contexts {
+		if slices.Contains(contexts[:i], name) {
+			return t, &ContextError{Msg: fmt.Sprintf("context %q is named twice", name), Hint: "name each cluster once"}
+		}
+		if _, err := restConfig(config, name); err != nil {
+			return t, err
+		}
+		t.Clusters = append(t.Clusters, cluster.ClusterSpec{Context: name})
+	}
+	return t, nil
+}
+
+// loadKubeconfig merges files as kubectl does, without its fallback to
+// localhost.
+func loadKubeconfig(files []string) (*clientcmdapi.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if len(files) > 0 {
+		for _, f := range files {
+			if _, err := os.Stat(f); err != nil {
+				return nil, &ContextError{Msg: fmt.Sprintf("cannot read the kubeconfig %q: %v", f, errors.Unwrap(err)), Hint: "name a readable file, or leave it out for the one that kubectl uses"}
+			}
+		}
+		rules.ExplicitPath, rules.Precedence = "", files
+	}
+	rules.WarnIfAllMissing = false
+	config, err := rules.Load()
+	if err != nil {
+		// The library quotes what it could not parse, and that may be a credential.
+		return nil, &ContextError{Msg: "the kubeconfig cannot be parsed", Hint: "try: kubectl config view"}
+	}
+	return config, nil
+}
+
+// restConfig is the way to the API of a context.
+func restConfig(config *clientcmdapi.Config, name string) (*rest.Config, error) {
+	if _, there := config.Contexts[name]; !there {
+		if inside, err := rest.InClusterConfig(); err == nil && name == InCluster {
+			return inside, nil
+		}
+		return nil, &ContextError{Msg: fmt.Sprintf("there is no context %q", name), Hint: cmp.Or(cluster.DidYouMean(name, names(config)), "the kubeconfig names no context; try: kubectl config get-contexts")}
+	}
+	out, err := clientcmd.NewNonInteractiveClientConfig(*config, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
+	if err != nil {
+		return nil, &ContextError{Msg: fmt.Sprintf("context %q is incomplete", name), Hint: "try: kubectl --context " + name + " cluster-info"}
+	}
+	return out, nil
+}
+
+func names(config *clientcmdapi.Config) []string { return slices.Sorted(maps.Keys(config.Contexts)) }
+
+// config joins what the topology, the overrides and the kubeconfig say of one
+// cluster.
+func (p *Provider) config(kubeconfig *clientcmdapi.Config, spec cluster.ClusterSpec) (Config, error) {
+	name := cmp.Or(spec.Context, spec.Name)
+	way, err := restConfig(kubeconfig, name)
+	if err != nil {
+		return Config{}, fmt.Errorf("live: %w", err)
+	}
+	all, own := p.Options.Overrides[""], p.Options.Overrides[name]
+	spec.Context = name
+	spec.Name = cmp.Or(own.Name, spec.Name)
+	spec.Network = cmp.Or(own.Network, all.Network, spec.Network)
+	spec.TrustDomain = cmp.Or(own.TrustDomain, all.TrustDomain, spec.TrustDomain)
+	return Config{
+		Spec: spec, REST: way, Inside: inside(way), Options: p.Options,
+		Revision: cmp.Or(own.Revision, all.Revision), RootNamespace: cmp.Or(own.RootNamespace, all.RootNamespace),
+	}, nil
+}
+
+// inside says that an API is the one of the cluster in whose pod this runs.
+func inside(way *rest.Config) bool {
+	here, err := rest.InClusterConfig()
+	return err == nil && here.Host == way.Host
+}
