@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,26 +26,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/hbone/hbonetest"
 )
 
-// freePort returns a loopback port that was free a moment ago, for processes
-// that cannot be handed a listener. It lies below the range from which kernels
-// take the ports of outgoing connections, so that none of those comes between.
-func freePort(t *testing.T) int {
-	t.Helper()
-	const low, high = 20000, 32767
-	for range 100 {
-		port := low + rand.IntN(high-low)
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", loopback(port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
 func portOf(t *testing.T, addr string) int {
 	t.Helper()
 	a, err := netip.ParseAddrPort(addr)
@@ -54,48 +33,6 @@ func portOf(t *testing.T, addr string) int {
 		t.Fatal(err)
 	}
 	return int(a.Port())
-}
-
-// run starts a real server and waits until addr takes connections.
-func run(t *testing.T, addr, name string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.WaitDelay = time.Second
-	if _, err := cmd.StdinPipe(); err != nil { // s_server ends with its input
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-exited
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	for tick := time.NewTicker(10 * time.Millisecond); ; {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			tick.Stop()
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-exited:
-			t.Fatalf("%s ended: %s", name, log.String())
-		case <-t.Context().Done():
-			t.Fatal(err)
-		}
-	}
 }
 
 // clients are the two of each test: the control and the one to be refused.
@@ -113,9 +50,9 @@ func TestAcceptanceOfOpenSSL(t *testing.T) {
 	}
 	m := newMesh(t)
 	files := m.ca.Write(t, m.server)
-	addr := loopback(freePort(t))
-	run(t, addr, openssl, "s_server", "-accept", addr, "-tls1_3", "-cert", files.Cert, "-key", files.Key,
-		"-CAfile", files.Root, "-Verify", "3", "-verify_return_error", "-alpn", "h2", "-quiet", "-num_tickets", "0")
+	addr := hbonetest.Loopback(hbonetest.FreePort(t))
+	hbonetest.Run(t, openssl, "s_server", "-accept", addr, "-tls1_3", "-cert", files.Cert, "-key", files.Key,
+		"-CAfile", files.Root, "-Verify", "3", "-verify_return_error", "-alpn", "h2", "-quiet", "-num_tickets", "0").Listens(t, addr)
 	good, foreign, none := clients(t, m)
 	for range 3 {
 		if diff := cmp.Diff(outcome{Verdict: hbone.VerdictAccepted, Proof: hbone.ProofCloseNotify}, outcomeOf(try(t, addr, good))); diff != "" {
@@ -135,31 +72,13 @@ func TestAcceptanceOfOpenSSL(t *testing.T) {
 	}
 }
 
-// envoyPath finds the Envoy that the lab built.
-func envoyPath(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("MESHPROBE_LAB_CACHE")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			t.Skip("no cache directory: ", err)
-		}
-		dir = filepath.Join(cache, "meshprobe-lab")
-	}
-	path := filepath.Join(dir, "bin", "envoy")
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("no Envoy: ", err)
-	}
-	return path
-}
-
 // ports are those of testdata/envoy.yaml, by the name they have there.
 type ports map[string]int
 
 // envoy runs one with the given ports and returns when "HBONE" listens.
 func envoy(t *testing.T, m *mesh, set ports) {
 	t.Helper()
-	path := envoyPath(t)
+	path := hbonetest.EnvoyPath(t)
 	files := m.ca.Write(t, m.server)
 	template, err := os.ReadFile("testdata/envoy.yaml")
 	if err != nil {
@@ -169,7 +88,7 @@ func envoy(t *testing.T, m *mesh, set ports) {
 	fill := []string{"@CERT@", files.Cert, "@KEY@", files.Key, "@ROOT@", files.Root}
 	for _, name := range []string{"HBONE", "TCP", "ORIGINATE", "UPSTREAM", "SERVER", "DEAD"} {
 		if set[name] == 0 {
-			set[name] = freePort(t)
+			set[name] = hbonetest.FreePort(t)
 		}
 		fill = append(fill, "@"+name+"@", strconv.Itoa(set[name]))
 	}
@@ -177,17 +96,17 @@ func envoy(t *testing.T, m *mesh, set ports) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, loopback(set["HBONE"]), path, "-c", config, "--concurrency", "1",
-		"--disable-hot-restart", "-l", "warning")
+	hbonetest.Run(t, path, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "warning").
+		Listens(t, hbonetest.Loopback(set["HBONE"]))
 }
 
 func TestEnvoyTerminatesHBONE(t *testing.T) {
-	envoyPath(t)
+	hbonetest.EnvoyPath(t)
 	m := newMesh(t)
 	upstream := hbonetest.Listen(t, func(_ context.Context, c net.Conn) { _, _ = io.Copy(c, c); _ = c.(*net.TCPConn).CloseWrite() })
 	set := ports{"UPSTREAM": portOf(t, upstream)}
 	envoy(t, m, set)
-	addr := loopback(set["HBONE"])
+	addr := hbonetest.Loopback(set["HBONE"])
 	good, foreign, none := clients(t, m)
 
 	d := &hbone.Dialer{TLS: good}
@@ -228,7 +147,7 @@ func TestEnvoyTerminatesHBONE(t *testing.T) {
 	})
 	t.Run("acceptance", func(t *testing.T) {
 		accepted := outcome{Verdict: hbone.VerdictAccepted}
-		for a, addr := range map[string]string{"http": addr, "tcp": loopback(set["TCP"])} {
+		for a, addr := range map[string]string{"http": addr, "tcp": hbonetest.Loopback(set["TCP"])} {
 			got := outcomeOf(try(t, addr, good))
 			got.Proof = hbone.ProofNone // BoringSSL sends its tickets together with its close_notify
 			if diff := cmp.Diff(accepted, got); diff != "" {
@@ -242,7 +161,7 @@ func TestEnvoyTerminatesHBONE(t *testing.T) {
 }
 
 func TestEnvoyOriginatesHBONE(t *testing.T) {
-	envoyPath(t)
+	hbonetest.EnvoyPath(t)
 	m := newMesh(t)
 	seen := make(chan string, 8)
 	server := serve(t, &hbone.Server{TLS: m.serverTLS(), Handler: func(_ context.Context, r *hbone.Request) hbone.Answer {
@@ -252,7 +171,7 @@ func TestEnvoyOriginatesHBONE(t *testing.T) {
 	set := ports{"SERVER": portOf(t, server)}
 	envoy(t, m, set)
 	for range 3 {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", loopback(set["ORIGINATE"]))
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", hbonetest.Loopback(set["ORIGINATE"]))
 		if err != nil {
 			t.Fatal(err)
 		}
