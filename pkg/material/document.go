@@ -72,7 +72,8 @@ type Document struct {
 	// cert-chain.pem of cacerts.
 	Certificates []Certificate `json:"certificates,omitempty"`
 	// CACert is ca-cert.pem, the certificate that istiod signs with. Where the CA
-	// comes as tls.crt, that is both CACert and Certificates, as istiod takes it.
+	// comes as tls.crt, that is CACert, and Certificates are tls.crt and ca.crt, as
+	// istiod takes them.
 	CACert []Certificate `json:"caCert,omitempty"`
 	// Roots is what is trusted, in the order found, which matters to Envoy.
 	Roots []Certificate `json:"roots,omitempty"`
@@ -112,18 +113,18 @@ type Shape string
 
 // The shapes of objects.
 const (
-	ShapeCACerts     Shape = "cacerts"               // Istio's plugged-in CA, ca-cert.pem and so on
-	ShapeCACertsTLS  Shape = "cacerts-tls"           // the same as tls.crt, tls.key, ca.crt
-	ShapeSelfSigned  Shape = "istio-ca-secret"       // the CA that istiod made for itself
-	ShapeTLS         Shape = "tls"                   // kubernetes.io/tls
-	ShapeCertManager Shape = "cert-manager"          // kubernetes.io/tls, written by cert-manager
-	ShapeIstioCSR    Shape = "istio-csr"             // istiod-tls, written by cert-manager for istio-csr
-	ShapeCredential  Shape = "gateway-credential"    // a generic Secret with cert, key, cacert (Istio gateways)
-	ShapeRemote      Shape = "remote-secret"         // kubeconfigs of other clusters
-	ShapeRootMap     Shape = "istio-ca-root-cert"    // the roots that workloads of a namespace get
-	ShapeCRLMap      Shape = "istio-ca-crl"          // the CRLs that workloads of a namespace get
-	ShapeTrustMap    Shape = "trust-bundle"          // another ConfigMap with certificates, such as trust-manager's
-	ShapeToken       Shape = "service-account-token" //nolint:gosec // a name, not a credential
+	ShapeCACerts     Shape = "cacerts"            // Istio's plugged-in CA, ca-cert.pem and so on
+	ShapeCACertsTLS  Shape = "cacerts-tls"        // the same as tls.crt, tls.key, ca.crt
+	ShapeSelfSigned  Shape = "istio-ca-secret"    // the CA that istiod made for itself
+	ShapeTLS         Shape = "tls"                // kubernetes.io/tls
+	ShapeCertManager Shape = "cert-manager"       // kubernetes.io/tls, written by cert-manager
+	ShapeIstioCSR    Shape = "istio-csr"          // istiod-tls, written by cert-manager for istio-csr
+	ShapeCredential  Shape = "gateway-credential" // a generic Secret with cert, key, cacert (Istio gateways)
+	ShapeRemote      Shape = "remote-secret"      // kubeconfigs of other clusters
+	ShapeRootMap     Shape = "istio-ca-root-cert" // the roots that workloads of a namespace get
+	ShapeCRLMap      Shape = "istio-ca-crl"       // the CRLs that workloads of a namespace get
+	ShapeTrustMap    Shape = "trust-bundle"       // another ConfigMap with certificates, such as trust-manager's
+	ShapeToken       Shape = "service-account-token"
 	ShapeOther       Shape = "other"
 )
 
