@@ -49,7 +49,7 @@ func connect(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c.close = func() { closeIdle(client) }
-	c.forwards = newForwarder(config, c.kube.CoreV1().RESTClient())
+	c.forwards = newForwarder(config)
 	c.inventory.c, c.identities.c = c, c
 	return c, nil
 }
