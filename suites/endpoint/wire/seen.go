@@ -93,6 +93,7 @@ const (
 	PromptHello   Prompt = "ClientHello"
 	PromptNothing Prompt = "nothing" // it spoke first
 	PromptHTTP    Prompt = "HTTP request"
+	PromptData    Prompt = "data" // what Target.Send holds
 )
 
 // Answer is what first came back.
@@ -246,6 +247,7 @@ type Tunnel struct {
 	FirstMS  float64 `json:"firstMs,omitempty"`
 	// Closed is how it ended: "END_STREAM", "RST_STREAM CODE", "GOAWAY CODE",
 	// "connection closed", or "open" where we ended it.
-	Closed string `json:"closed"`
-	Error  string `json:"error,omitempty"`
+	Closed     string `json:"closed"`
+	HalfClosed bool   `json:"halfClosed,omitempty"` // we had sent END_STREAM by then
+	Error      string `json:"error,omitempty"`
 }
