@@ -9,6 +9,11 @@ const (
 
 // Clauses of RFC 8446, TLS 1.3.
 var (
+	// TLSNegotiated ends a handshake without common parameters.
+	TLSNegotiated = Clause{
+		Doc: rfc8446Doc, Section: "4.1.1", Level: Must, URL: rfc8446URL + "#section-4.1.1",
+		Quote: "If the server is unable to negotiate a supported set of parameters (i.e., there is no overlap between the client and server parameters), it MUST abort the handshake with either a \"handshake_failure\" or \"insufficient_security\" fatal alert (see Section 6).",
+	}
 	// TLSAuthoritiesGuide is how a server tells which CAs it accepts.
 	TLSAuthoritiesGuide = Clause{
 		Doc: rfc8446Doc, Section: "4.2.4", Level: Should, URL: rfc8446URL + "#section-4.2.4",
@@ -69,7 +74,7 @@ var (
 
 func rfc8446() []Clause {
 	return []Clause{
-		TLSAuthoritiesGuide, TLSCertificateRequest, TLSLeafFirst, TLSChainOrder,
+		TLSNegotiated, TLSAuthoritiesGuide, TLSCertificateRequest, TLSLeafFirst, TLSChainOrder,
 		TLSAnchorOmitted, TLSServerCertificate, TLSCertificateRequired,
 		TLSCloseNotify, TLSFatalAlert, TLSUnknownCA, TLSVersionAlert,
 	}

@@ -98,7 +98,7 @@ func All() []Clause {
 	var all []Clause
 	for _, doc := range [][]Clause{
 		spiffeID(), x509SVID(), spiffeBundle(), rfc5280(), rfc7301(),
-		rfc8446(), rfc9113(), istio(), hbone(),
+		rfc8446(), rfc9113(), istio(), hbone(), endpoint(),
 	} {
 		all = append(all, doc...)
 	}

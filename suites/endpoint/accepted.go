@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package endpoint
+
+import (
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/suites/cause"
+	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
+	"github.com/meshprobe/meshprobe/suites/seen"
+	"github.com/meshprobe/meshprobe/suites/verdict"
+)
+
+// Accepted checks that the server took the client, which under TLS 1.3 only a
+// read after the handshake proves.
+var Accepted = probe.DefineOn(probe.Meta{
+	ID:      "endpoint/accepted",
+	Title:   "the server accepts the client",
+	About:   aboutAccepted,
+	Clause:  spec.IstioMutualTLS,
+	Causes:  acceptedCauses(),
+	After:   []string{"endpoint/client-certificate"},
+	Applies: "endpoints",
+}, met(), outer(judgeAccepted))
+
+const aboutAccepted = "How the handshake ended, and who ended it. Accepted is said after something was read, for a TLS 1.3 handshake that returned proves nothing; refused is an alert, named; closed is a FIN or RST without one, and is never called a problem of a certificate. " +
+	"Why a certificate was refused is told from the certificate, the bundle, the server's own chain and the authorities that it names; the alert corroborates. A client without a certificate or with a foreign one, asked for with --no-client-cert or --foreign-client-cert, must be refused."
+
+func acceptedCauses() []probe.Cause {
+	return append(append(cause.Chains(refusable()...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed),
+		verdict.StaleServer)
+}
+
+var (
+	causeNoClient = probe.Cause{
+		Code: "no-certificate", Title: "the server wants a client certificate and got none",
+		Try: []string{
+			"meshprobe probe tls ADDRESS --cert cert-chain.pem --key key.pem",
+			"meshprobe probe tls ADDRESS --spiffe-socket unix:///run/spire/agent.sock",
+		},
+	}
+	causeForeignAccepted = probe.Cause{
+		Code: "client-cert-not-verified", Title: "the server accepts a client certificate of a root that nobody knows: names prove nothing there",
+		Try: []string{
+			"istioctl --context CONTEXT proxy-config secret POD -n NAMESPACE -o json   # is there a ROOTCA, and what is in it?",
+			"istioctl --context CONTEXT ztunnel-config certificates   # the same of a ztunnel",
+		},
+	}
+	causeClosed = probe.Cause{
+		Code: "closed-without-alert", Title: "the connection was closed without an alert: a dead upstream, an L4 policy or something in the middle, not a certificate",
+		Try: []string{
+			"kubectl --context CONTEXT -n {{.Namespace}} get pods,endpointslices,authorizationpolicies   # alive? denied?",
+			"istioctl --context CONTEXT proxy-config log POD -n {{.Namespace}} --level rbac:debug",
+		},
+	}
+)
+
+func judgeAccepted(p part) []probe.Finding {
+	l := p.layer
+	want := "accepted, proved by a read after the handshake"
+	switch {
+	case p.refusedAsExpected():
+		return []probe.Finding{probe.Passing(probe.WantGot(p.label("answer"), "not accepted, as expected", said(l)).As(probe.KindAlert))}
+	case p.Asked.Negative:
+		want = "refused by an alert about the certificate"
+	}
+	got := probe.WantGot(p.label("answer"), want, said(l)).As(probe.KindAlert)
+	fail := func(c probe.Cause, more ...probe.Evidence) []probe.Finding {
+		return []probe.Finding{probe.Failing(c, got, more...)}
+	}
+	switch {
+	case l.Outcome.OK() && p.Asked.Negative && p.Asked.Expect == nil:
+		if p.Client == string(wire.Foreign) && l.Asked {
+			return fail(causeForeignAccepted)
+		}
+		return fail(cause.NotAsked)
+	case l.Outcome.OK():
+		return []probe.Finding{probe.Passing(probe.Text(p.label("answer"), said(l)))}
+	case l.Outcome == seen.Refused && p.Asked.Negative:
+		return fail(verdict.WrongReason)
+	case l.Outcome == seen.Refused:
+		return []probe.Finding{refused(p, got)}
+	case l.Unparsable != "":
+		facts := unparsable(p)
+		return fail(verdict.Unparsable, facts...)
+	case l.Outcome == seen.Closed:
+		return fail(causeClosed)
+	default:
+		return fail(causeUnknown, probe.Text(p.label("words of the library"), orNone(l.Error)))
+	}
+}
+
+// by is the data plane that verifies the client.
+func (p part) by() cluster.DataPlane {
+	if p.tunnels() {
+		return cluster.Ambient
+	}
+	return cluster.Sidecar
+}
