@@ -20,7 +20,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{
 		"pkg/report/...", "suites/...", "pkg/federate/...", "pkg/probe", "pkg/probe/spec", "pkg/probe/verifier",
-		"pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/agent", "pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"suites", []string{
 		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/material", "pkg/cluster",
@@ -41,11 +41,12 @@ var layers = []layer{
 	{"pkg/cluster", nil},
 	{"pkg/cluster/clustertest", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"pkg/cluster/istioca", []string{"pkg/cluster"}},
-	{"pkg/cluster/live", []string{"pkg/cluster", "pkg/cluster/istioca"}},
+	{"pkg/agent", nil},
+	{"pkg/cluster/live", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/istioca"}},
 	{"pkg/cluster/kind", []string{"pkg/cluster", "pkg/cluster/live"}},
 	{"pkg/cluster/embedded", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"fixtures", nil},
-	{"fixtures/gen", []string{"fixtures", "pkg/...", "suites/..."}},
+	{"fixtures/gen", []string{"fixtures", "fixtures/corpus", "pkg/...", "suites/..."}},
 	{"internal/archtest", nil},
 	// A program that measures the others; nothing imports it.
 	{"internal/bench", []string{"fixtures", "pkg/...", "suites/..."}},

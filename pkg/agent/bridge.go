@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"sync"
+)
+
+// buffered is a connection of which some bytes were read ahead.
+type buffered struct {
+	net.Conn
+
+	r *bufio.Reader
+}
+
+// Read takes what was read ahead first.
+func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
+
+// CloseWrite ends the direction that is written, where that exists.
+func (b *buffered) CloseWrite() error {
+	closeWrite(b.Conn)
+	return nil
+}
+
+// bridge copies both ways until both directions have ended or ctx does, passing
+// each half-close on, and closes both. A connection that breaks breaks the other
+// one too: a peer must not take an RST for the end of the data.
+func bridge(ctx context.Context, a, b net.Conn) {
+	stop := context.AfterFunc(ctx, func() { abort(a); abort(b) })
+	defer stop()
+	var wg sync.WaitGroup
+	pass := func(to, from net.Conn) {
+		if _, err := io.Copy(to, from); err != nil {
+			abort(a)
+			abort(b)
+			return
+		}
+		closeWrite(to)
+	}
+	wg.Go(func() { pass(a, b) })
+	wg.Go(func() { pass(b, a) })
+	wg.Wait()
+	_, _ = a.Close(), b.Close()
+}
+
+// abort closes with RST where that exists.
+func abort(c net.Conn) {
+	if b, ok := c.(*buffered); ok {
+		c = b.Conn
+	}
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = l.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// closeWrite half-closes what can be half-closed. For the rest, closing would
+// cut the other direction short.
+func closeWrite(c net.Conn) {
+	if hc, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = hc.CloseWrite()
+	}
+}
