@@ -4,6 +4,7 @@ package verifier
 
 // TLS alerts with which verifiers refuse a certificate (RFC 8446 §6).
 const (
+	alertHandshakeFailure       uint8 = 40
 	alertBadCertificate         uint8 = 42
 	alertUnsupportedCertificate uint8 = 43
 	alertCertificateExpired     uint8 = 45

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"iter"
 	"math/big"
 	"slices"
 )
@@ -91,19 +92,35 @@ func authorityFits(child, issuer *x509.Certificate) bool {
 	return true
 }
 
+// Kinds of GeneralName, by their tags (RFC 5280 §4.2.1.6).
+const (
+	tagDirectoryName = 4
+	tagURI           = 6
+)
+
+// generalNames yields the content of those of the encoded GeneralNames that are
+// of a kind.
+func generalNames(names []byte, tag int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(names) > 0 {
+			var name asn1.RawValue
+			rest, err := asn1.Unmarshal(names, &name)
+			if err != nil {
+				return
+			}
+			if name.Class == asn1.ClassContextSpecific && name.Tag == tag && !yield(name.Bytes) {
+				return
+			}
+			names = rest
+		}
+	}
+}
+
 // directoryName returns the encoded name of the first directoryName among
 // encoded GeneralNames, or nil.
 func directoryName(names []byte) []byte {
-	for len(names) > 0 {
-		var name asn1.RawValue
-		rest, err := asn1.Unmarshal(names, &name)
-		if err != nil {
-			return nil
-		}
-		if name.Class == asn1.ClassContextSpecific && name.Tag == 4 {
-			return name.Bytes
-		}
-		names = rest
+	for name := range generalNames(names, tagDirectoryName) {
+		return name
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package verifier
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -72,6 +73,12 @@ func (in input) trustCause(p path) (cause, detail string) {
 	if root := in.intermediateRoot(p); root != nil {
 		return CauseRootIntermediate, fmt.Sprintf("the bundle holds %s (key %s), which is issued by %s and is no root",
 			dn(root), ShortSPKI(root), root.Issuer)
+	}
+	for _, c := range slices.Concat(in.opts.Roots, in.sent) {
+		if id := authorityKeyOf(top).ID; len(id) > 0 && sameName(top, c) && bytes.Equal(id, c.SubjectKeyId) {
+			return CauseUnknown, fmt.Sprintf("%s has the key %x that the certificate below it names, and has not made the signature there: one of the two is damaged",
+				dn(c), id)
+		}
 	}
 	for _, root := range in.opts.Roots {
 		if sameName(top, root) {

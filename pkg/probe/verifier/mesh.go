@@ -3,6 +3,9 @@
 package verifier
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +45,7 @@ func istiodPeer(in input) *fault {
 	if len(in.opts.TrustDomains) == 0 {
 		return nil
 	}
-	sans := uriSANs(in.leaf)
+	sans := goURISANs(in.leaf)
 	if len(sans) != 1 {
 		return &fault{
 			reason: fmt.Sprintf("peer certificate does not contain 1 URI type SAN, detected %d", len(sans)),
@@ -165,6 +168,26 @@ func handshakeKeyUsage(in input) *fault {
 		reason: "key usage bit incorrect", clause: "X509-SVID §4.3",
 		code: CauseKeyUsage, alert: alertIllegalParameter,
 	}
+}
+
+// handshakeKeyType is BoringSSL's choice of signature algorithms for a peer's
+// handshake, which leaves out Ed25519 and P-521. It is the peer that gives up,
+// for want of an algorithm. Source: ssl/extensions.cc, kVerifySignatureAlgorithms.
+func handshakeKeyType(in input) *fault {
+	if !handshakesNotWithEnvoy(in.leaf) {
+		return nil
+	}
+	return &fault{
+		reason: "no common signature algorithm", clause: "BoringSSL ssl/extensions.cc: signature algorithms",
+		code: CauseWeak, alert: alertHandshakeFailure,
+	}
+}
+
+// handshakesNotWithEnvoy reports whether a leaf's key is of a type with which
+// nobody can sign a handshake with Envoy.
+func handshakesNotWithEnvoy(leaf *x509.Certificate) bool {
+	key, isEC := leaf.PublicKey.(*ecdsa.PublicKey)
+	return leaf.PublicKeyAlgorithm == x509.Ed25519 || isEC && key.Curve == elliptic.P521()
 }
 
 // handshakeKeySize is aws-lc's demand on the key that signs the handshake, as

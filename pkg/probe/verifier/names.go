@@ -4,6 +4,7 @@ package verifier
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,6 +34,28 @@ func constrain(issuer, c *x509.Certificate) namesVerdict {
 		}
 	}
 	return namesAllowed
+}
+
+// constrainsDirectory reports whether c has name constraints on directory names,
+// which crypto/x509 does not show.
+func constrainsDirectory(c *x509.Certificate) bool {
+	raw, ok := extension(c, oidNameConstraints)
+	if !ok {
+		return false
+	}
+	var both struct {
+		Permitted []struct{ Base asn1.RawValue } `asn1:"optional,tag:0"`
+		Excluded  []struct{ Base asn1.RawValue } `asn1:"optional,tag:1"`
+	}
+	if _, err := asn1.Unmarshal(raw, &both); err != nil {
+		return false
+	}
+	for _, tree := range slices.Concat(both.Permitted, both.Excluded) {
+		if tree.Base.Class == asn1.ClassContextSpecific && tree.Base.Tag == tagDirectoryName {
+			return true
+		}
+	}
+	return false
 }
 
 // admit applies permitted before excluded subtrees. An empty permitted list
@@ -76,8 +99,24 @@ func uriHost(u *url.URL) string {
 	return u.Hostname()
 }
 
-// uriSANs returns the URI SANs as written.
+// uriSANs returns the URI SANs as they stand in the certificate. The URLs that
+// crypto/x509 makes of them are in the normal form of net/url, with which a
+// verifier that compares text does not agree.
 func uriSANs(c *x509.Certificate) []string {
+	raw, _ := extension(c, oidAltName)
+	var list asn1.RawValue
+	if _, err := asn1.Unmarshal(raw, &list); err != nil {
+		return goURISANs(c)
+	}
+	sans := make([]string, 0, len(c.URIs))
+	for name := range generalNames(list.Bytes, tagURI) {
+		sans = append(sans, string(name))
+	}
+	return sans
+}
+
+// goURISANs returns the URI SANs as Go programs see them.
+func goURISANs(c *x509.Certificate) []string {
 	sans := make([]string, 0, len(c.URIs))
 	for _, u := range c.URIs {
 		if u != nil {

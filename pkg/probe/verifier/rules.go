@@ -61,10 +61,15 @@ func datesBroken(cause string) func(input, path) (string, int, bool) {
 	}
 }
 
-// criticalUnknown: a critical extension that no verifier knows.
+// criticalUnknown: a critical extension that no verifier knows, or, below the
+// anchor, one that ztunnel does not know.
 func criticalUnknown(_ input, p path) (string, int, bool) {
 	for depth, c := range p.certs {
-		if id, ok := unknownCritical(c, x509Critical()); ok {
+		known := x509Critical()
+		if !p.anchored || depth+1 < len(p.certs) {
+			known = webpkiCritical()
+		}
+		if id, ok := unknownCritical(c, known); ok {
 			return "critical extension " + id, depth, true
 		}
 	}
@@ -115,11 +120,14 @@ func roleRestricted(in input, p path) (string, int, bool) {
 	return "", 0, false
 }
 
-// constrained: a name that constraints do not allow, or URI name constraints
-// at all, which ztunnel refuses even if they permit the name.
+// constrained: a name that constraints do not allow, or URI or directory name
+// constraints at all, which ztunnel refuses even if they permit the name.
 func constrained(_ input, p path) (string, int, bool) {
 	for depth := len(p.certs) - 1; depth > 0; depth-- {
 		c := p.certs[depth]
+		if constrainsDirectory(c) {
+			return dn(c) + " has directory name constraints", depth, true
+		}
 		if len(c.PermittedURIDomains)+len(c.ExcludedURIDomains) > 0 {
 			return fmt.Sprintf("%s has URI name constraints, permitted %v, excluded %v",
 				dn(c), c.PermittedURIDomains, c.ExcludedURIDomains), depth, true
@@ -133,8 +141,12 @@ func constrained(_ input, p path) (string, int, bool) {
 	return "", 0, false
 }
 
-// pathTooLong: more CAs below a CA than it allows, roots included.
+// pathTooLong: more CAs below a CA than it allows, roots included, or more than
+// ztunnel looks at.
 func pathTooLong(_ input, p path) (string, int, bool) {
+	if between := len(p.intermediates()); between > webpkiSubCAs {
+		return fmt.Sprintf("%d intermediates, ztunnel looks at %d", between, webpkiSubCAs), webpkiSubCAs + 1, true
+	}
 	for depth, c := range p.certs {
 		if limit := pathLen(c); depth > 0 && limit >= 0 && depth-1 > limit {
 			return fmt.Sprintf("%s allows %d CAs below it, there are %d", dn(c), limit, depth-1), depth, true
@@ -144,7 +156,7 @@ func pathTooLong(_ input, p path) (string, int, bool) {
 }
 
 // weakCrypto: what ztunnel or Go no longer take: SHA-1, RSA below 2048 bits,
-// P-224.
+// P-224, and on a leaf what Envoy does not.
 func weakCrypto(_ input, p path) (string, int, bool) {
 	for depth, c := range p.certs {
 		key, isEC := c.PublicKey.(*ecdsa.PublicKey)
@@ -155,6 +167,8 @@ func weakCrypto(_ input, p path) (string, int, bool) {
 			return fmt.Sprintf("RSA key of %d bits", bits), depth, true
 		case isEC && key.Curve == elliptic.P224():
 			return "key on P-224", depth, true
+		case depth == 0 && handshakesNotWithEnvoy(c):
+			return "Envoy offers no signature algorithm for a key of this type", depth, true
 		case sha1 && !anchor:
 			return "signature " + c.SignatureAlgorithm.String(), depth, true
 		}
@@ -220,9 +234,21 @@ func wrongRootFirst(in input, p path) (string, int, bool) {
 	return misled(in, p, in.opts.Roots, "in the bundle")
 }
 
-// wrongIssuerFirst: as wrongRootFirst, among the certificates that were sent.
+// wrongIssuerFirst: as wrongRootFirst, among the certificates that were sent, or
+// the right issuer is sent first as another CA has issued it, and that CA is not
+// trusted.
 func wrongIssuerFirst(in input, p path) (string, int, bool) {
-	return misled(in, p, in.sent, "sent")
+	if detail, depth, broken := misled(in, p, in.sent, "sent"); broken {
+		return detail, depth, true
+	}
+	for i, c := range p.intermediates() {
+		first := boringSSL().issuer(in, p.certs[i], in.sent)
+		if first == nil || canonicalDN(first.RawIssuer) == canonicalDN(c.RawIssuer) {
+			continue
+		}
+		return fmt.Sprintf("%s is sent as issued by %s before it is sent as issued by %s", dn(c), first.Issuer, c.Issuer), i + 1, true
+	}
+	return "", 0, false
 }
 
 // misled reports the first certificate of the path for which BoringSSL would

@@ -119,7 +119,7 @@ func openSSLVerdict(in input, f *fault) Verdict {
 }
 
 func envoyVerdict(in input, f *fault) Verdict {
-	return judge(NameEnvoy, in, f, handshakeKeyUsage, boringSSL().verify, envoySAN)
+	return judge(NameEnvoy, in, f, handshakeKeyType, handshakeKeyUsage, boringSSL().verify, envoySAN)
 }
 
 func ztunnelVerdict(in input, f *fault) Verdict {

@@ -179,15 +179,17 @@ func (w *webpki) signature(c, issuer *x509.Certificate, depth int) *webpkiFault 
 }
 
 // constrained is check_signed_chain_name_constraints. webpki has no notion of
-// URI constraints, so any of them, even one that permits the name, refuses
-// every certificate below that has a URI name. Source: src/subject_name.
+// URI and directory name constraints, so any of them, even one that permits the
+// name, refuses every certificate below that has such a name; every certificate
+// has a directory name, its subject, be it empty. Source: src/subject_name.
 func (w *webpki) constrained(certs []*x509.Certificate, root *x509.Certificate) *webpkiFault {
 	issuer := root
 	for i, below := range slices.Backward(certs) {
+		uriRule := len(issuer.PermittedURIDomains)+len(issuer.ExcludedURIDomains) > 0
+		directoryRule := constrainsDirectory(issuer)
 		for depth := 0; depth <= i; depth++ {
 			c := certs[depth]
-			uriRule := len(issuer.PermittedURIDomains)+len(issuer.ExcludedURIDomains) > 0
-			if (uriRule && len(c.URIs) > 0) || constrain(issuer, c) != namesAllowed {
+			if directoryRule || (uriRule && len(c.URIs) > 0) || constrain(issuer, c) != namesAllowed {
 				return webpkiError("NameConstraintViolation", CauseNameConstraints, depth, alertCertificateUnknown).ranked(230)
 			}
 		}

@@ -23,9 +23,9 @@ type x509Verify struct {
 	matchKeyType bool
 	// preferValid takes an issuer that is valid now before the first one.
 	preferValid bool
-	// anchorPathLen applies the path length constraint of self-issued
-	// certificates, roots among them.
-	anchorPathLen bool
+	// anchorExtensions has the extensions of certificates of the bundle count,
+	// and the path length constraints of self-issued ones.
+	anchorExtensions bool
 	// selfSignedWord and purposeWord are where the two word an error differently.
 	selfSignedWord, purposeWord string
 }
@@ -43,7 +43,7 @@ func boringSSL() x509Verify {
 // and v3_purp.c of openssl-3.0.
 func openSSL() x509Verify {
 	return x509Verify{
-		matchKeyType: true, preferValid: true, anchorPathLen: true,
+		matchKeyType: true, preferValid: true, anchorExtensions: true,
 		selfSignedWord: "self-signed", purposeWord: "unsuitable certificate purpose",
 	}
 }
@@ -51,11 +51,15 @@ func openSSL() x509Verify {
 // verify builds one path and checks it: extensions from the leaf up, then
 // signatures and dates from the anchor down, then name constraints.
 func (v x509Verify) verify(in input) *fault {
-	certs, f := v.build(in)
+	certs, sent, f := v.build(in)
 	if f != nil {
 		return f
 	}
-	if f := v.extensions(in, certs); f != nil {
+	looked := certs
+	if !v.anchorExtensions {
+		looked = certs[:sent]
+	}
+	if f := v.extensions(in, looked, len(certs)); f != nil {
 		return f
 	}
 	if f := signatures(in, certs); f != nil {
@@ -65,8 +69,9 @@ func (v x509Verify) verify(in input) *fault {
 }
 
 // build is the path building of X509_verify_cert: the bundle first, then what
-// was sent, the first that fits, and no way back.
-func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
+// was sent, the first that fits, and no way back. It returns the path and how
+// many of its certificates are not of the bundle.
+func (v x509Verify) build(in input) (path []*x509.Certificate, untrusted int, f *fault) {
 	certs := []*x509.Certificate{in.leaf}
 	pool := slices.Clone(in.sent)
 	last := func() *x509.Certificate { return certs[len(certs)-1] }
@@ -86,9 +91,9 @@ func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
 			certs = certs[:sent-1]
 			sent--
 		} else if !slices.ContainsFunc(in.opts.Roots, in.leaf.Equal) {
-			return nil, unknownCA(v.selfSignedWord+" certificate", 0)
+			return nil, 0, unknownCA(v.selfSignedWord+" certificate", 0)
 		} else {
-			return certs, nil
+			return certs, sent, nil
 		}
 	}
 	for len(certs) < maxPath && !v.selfSigned(last()) {
@@ -98,25 +103,26 @@ func (v x509Verify) build(in input) ([]*x509.Certificate, *fault) {
 		}
 		certs = append(certs, c)
 	}
-	return v.trust(in, certs, sent, stray)
+	f = v.trust(in, certs, sent, stray)
+	return certs, sent, f
 }
 
 // trust decides whether the path built ends in the bundle.
-func (v x509Verify) trust(in input, certs []*x509.Certificate, sent int, stray *x509.Certificate) ([]*x509.Certificate, *fault) {
+func (v x509Verify) trust(in input, certs []*x509.Certificate, sent int, stray *x509.Certificate) *fault {
 	last := certs[len(certs)-1]
 	switch {
 	case sent < len(certs) && (v.partial || v.selfSigned(last)):
-		return certs, nil
+		return nil
 	case v.partial && slices.ContainsFunc(in.opts.Roots, in.leaf.Equal):
-		return certs, nil
+		return nil
 	case stray != nil && v.issued(last, stray):
-		return nil, unknownCA(v.selfSignedWord+" certificate in certificate chain", len(certs))
+		return unknownCA(v.selfSignedWord+" certificate in certificate chain", len(certs))
 	case sent < len(certs):
 		f := unknownCA("unable to get issuer certificate", len(certs)-1)
 		f.code = CauseRootIntermediate
-		return nil, f
+		return f
 	default:
-		return nil, unknownCA("unable to get local issuer certificate", len(certs)-1)
+		return unknownCA("unable to get local issuer certificate", len(certs)-1)
 	}
 }
 

@@ -21,8 +21,9 @@ func x509Critical() []string {
 	}
 }
 
-// extensions is check_chain_extensions, called check_extensions in OpenSSL.
-func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
+// extensions is check_chain_extensions, called check_extensions in OpenSSL. certs
+// is the lower part of a path of so many certificates.
+func (v x509Verify) extensions(in input, certs []*x509.Certificate, whole int) *fault {
 	below := 0 // certificates below that are not self-issued, the leaf apart
 	for depth, c := range certs {
 		if id, ok := unknownCritical(c, x509Critical()); ok {
@@ -32,7 +33,7 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 			}
 		}
 		if depth > 0 {
-			if f := issuerFault(c, depth); f != nil {
+			if f := issuerFault(c, depth, depth+1 == whole); f != nil {
 				return f
 			}
 		}
@@ -47,7 +48,7 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 			return f
 		}
 		self := selfIssued(c)
-		if limit := pathLen(c); depth > 0 && limit >= 0 && below > limit && (!self || v.anchorPathLen) {
+		if limit := pathLen(c); depth > 0 && limit >= 0 && below > limit && (!self || v.anchorExtensions) {
 			return &fault{
 				reason: "path length constraint exceeded", clause: "RFC 5280 §4.2.1.9",
 				code: CausePathLen, depth: depth, alert: alertUnknownCA,
@@ -60,11 +61,14 @@ func (v x509Verify) extensions(in input, certs []*x509.Certificate) *fault {
 	return nil
 }
 
-// issuerFault is X509_check_ca: an issuer is a CA, or a self-signed version 1
-// certificate, and its key usage lets it sign.
-func issuerFault(c *x509.Certificate, depth int) *fault {
-	v1Root := c.Version == 1 && selfIssued(c)
-	if (isCA(c) || v1Root) && hasKeyUsage(c, x509.KeyUsageCertSign) {
+// issuerFault is X509_check_ca: an issuer is a CA and its key usage lets it sign.
+// At the top OpenSSL also takes what came before there were basic constraints: a
+// self-signed version 1 certificate, or one whose key usage says it all.
+// Source: OpenSSL 3.0 x509_vfy.c, check_extensions, and v3_purp.c, check_ca.
+func issuerFault(c *x509.Certificate, depth int, top bool) *fault {
+	_, restricted := extension(c, oidKeyUsage)
+	old := top && !c.BasicConstraintsValid && (restricted || c.Version == 1 && selfIssued(c))
+	if (isCA(c) || old) && hasKeyUsage(c, x509.KeyUsageCertSign) {
 		return nil
 	}
 	f := unknownCA("invalid CA certificate", depth)
