@@ -101,11 +101,11 @@ func (f *federating) say(format string, args ...any) { _, _ = fmt.Fprintf(f.out,
 
 // federate opens the clusters, lets the verb act, and closes them.
 func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root rootFlags) error {
-	topology, err := clusters.topology()
+	topology, err := clusters.topology(ctx)
 	if err != nil {
 		return err
 	}
-	provider, err := clusters.open()
+	provider, err := clusters.open(topology)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
+	"github.com/meshprobe/meshprobe/pkg/cluster/kind"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/report"
 )
@@ -24,18 +26,40 @@ type clusterFlags struct {
 	provider string
 	clusters int
 	file     string
+	kind     kindFlags
 	chosen   func(flag string) bool
 }
 
 func (f *clusterFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.provider, "provider", embedded.Name, "what opens the clusters: "+strings.Join(f.providers(), " or "))
+	f.addTopology(cmd)
+}
+
+// providers are those that a command knows.
+func (f *clusterFlags) providers() []string {
+	if f.kind.chosen == nil {
+		return []string{embedded.Name}
+	}
+	return []string{embedded.Name, kind.Name}
+}
+
+func (f *clusterFlags) addTopology(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.provider, "provider", embedded.Name, "what opens the clusters: embedded")
 	fl.IntVar(&f.clusters, "clusters", 2, "number of clusters of the default topology")
 	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) in place of the default one")
 	f.chosen = fl.Changed
 }
 
-func (f *clusterFlags) topology() (cluster.Topology, error) {
+func (f *clusterFlags) topology(ctx context.Context) (cluster.Topology, error) {
+	if f.kind.reuse != "" {
+		if f.chosen("topology") || f.chosen("clusters") {
+			return cluster.Topology{}, &usageError{msg: "--reuse keeps the topology that the mesh was made with", hint: "leave out --topology and --clusters"}
+		}
+		if err := f.kind.only(f.provider); err != nil {
+			return cluster.Topology{}, err
+		}
+		return f.kind.reused(ctx)
+	}
 	if !f.chosen("topology") {
 		t, err := cluster.Default(f.clusters)
 		if err != nil {
@@ -80,14 +104,18 @@ func reason(err error) error {
 	return err
 }
 
-func (f *clusterFlags) open() (cluster.Provider, error) {
-	if f.provider == embedded.Name {
-		return &embedded.Provider{}, nil
+func (f *clusterFlags) open(t cluster.Topology) (cluster.Provider, error) {
+	known := f.providers()
+	if !slices.Contains(known, f.provider) {
+		return nil, &usageError{msg: fmt.Sprintf("unknown provider %q", f.provider), hint: "one of: --provider " + strings.Join(known, ", --provider ")}
 	}
-	return nil, &usageError{
-		msg:  fmt.Sprintf("unknown provider %q", f.provider),
-		hint: "the only provider of this version is: --provider " + embedded.Name,
+	if err := f.kind.only(f.provider); err != nil {
+		return nil, err
 	}
+	if f.provider == kind.Name {
+		return f.kind.provider(t)
+	}
+	return &embedded.Provider{}, nil
 }
 
 // selectionFlags say which probes run, and how strictly.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/kind"
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
@@ -79,6 +80,9 @@ func (c *cli) complain(err error) int {
 	if re, ok := errors.AsType[*issuer.RootError](err); ok {
 		status, hint, msg = exitUsage, re.Hint, strings.TrimPrefix(re.Error(), "issuer: ")
 	}
+	if ke, ok := errors.AsType[*kind.Error](err); ok && hint == "" {
+		hint = strings.Join(ke.Hint, "; ")
+	}
 	_, _ = fmt.Fprintln(c.Err, "meshprobe: error:", msg)
 	if hint != "" {
 		_, _ = fmt.Fprintln(c.Err, "meshprobe: hint:", hint)
@@ -108,7 +112,7 @@ Exit status: 0 conformant or partial, 1 nonconformant, 2 usage, 3 inconclusive.`
 	root.SetVersionTemplate(versionLine())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(c.helpCommand())
-	root.AddCommand(c.runCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.federateCommand(), c.versionCommand(), c.completionCommand())
+	root.AddCommand(c.runCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.federateCommand(), c.clustersCommand(), c.appCommand(), c.agentCommand(), c.versionCommand(), c.completionCommand())
 	return root
 }
 

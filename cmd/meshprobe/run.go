@@ -42,10 +42,12 @@ directions, judges what it saw, reports, and tears everything down.`,
 		Example: `  meshprobe run --junit report.xml
   meshprobe run --clusters 3 --run '^(trust|handshake)/'
   meshprobe run --topology mesh.yaml -o json --record record-dir
-  meshprobe run --fault ew-unreachable=west`,
+  meshprobe run --fault ew-unreachable=west
+  meshprobe run --provider kind`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
 	}
+	f.clusters.kind.addRun(cmd)
 	f.clusters.add(cmd)
 	f.root.add(cmd)
 	f.faults.add(cmd)
@@ -76,11 +78,11 @@ func (f *runFlags) check() error {
 }
 
 func (c *cli) run(ctx context.Context, f runFlags) (err error) {
-	topology, err := f.clusters.topology()
+	topology, err := f.clusters.topology(ctx)
 	if err != nil {
 		return err
 	}
-	provider, err := f.clusters.open()
+	provider, err := f.clusters.open(topology)
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	summary, err := runner.Run(ctx, started(provider.Name(), topology), plan,
 		func(ctx context.Context, progress func(probe.Progress)) (*probe.Env, error) {
 			events := func(e cluster.Event) {
-				progress(probe.Progress{Time: e.Time, Cluster: e.Cluster, Step: e.Step, Detail: e.Detail})
+				progress(toProgress(e))
 			}
 			var err error
 			if set, err = provider.Open(ctx, topology, events); err != nil {

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kind
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+)
+
+// Labels by which Istio and meshprobe know workloads; the same as those of the
+// embedded provider.
+const (
+	workloadLabel  = "app.kubernetes.io/name"
+	injectionLabel = "istio-injection"
+	injectLabel    = "sidecar.istio.io/inject"
+	modeLabel      = "istio.io/dataplane-mode"
+	tunnelLabel    = "networking.istio.io/tunnel"
+)
+
+// plane is what carries a workload here.
+type plane struct {
+	sidecar bool // has an Envoy
+	hbone   bool // that is called over HBONE
+	ambient bool // is a ztunnel's
+}
+
+// planeOf maps the data planes of a topology to what the installation has: a
+// mesh without ztunnel stands in for ambient with sidecars that speak HBONE.
+func planeOf(dp cluster.DataPlane, ztunnel bool) plane {
+	switch {
+	case dp == cluster.Sidecar:
+		return plane{sidecar: true}
+	case dp == cluster.Ambient && ztunnel:
+		return plane{ambient: true}
+	case dp == cluster.Ambient:
+		return plane{sidecar: true, hbone: true}
+	}
+	return plane{}
+}
+
+// workloads is everything that a topology asks for in one cluster.
+func workloads(spec cluster.ClusterSpec, image string, ztunnel bool) []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	for _, ns := range spec.Namespaces {
+		out = append(out, namespaceObjects(ns, ztunnel)...)
+		services := map[string]bool{}
+		for _, w := range ns.Workloads {
+			if s := w.Service; s != nil && !services[s.Name] {
+				services[s.Name] = true
+				out = append(out, service(ns.Name, *s, w.DataPlane))
+			}
+		}
+		for _, w := range ns.Workloads {
+			out = append(out, deployment(spec.Name, ns, w, services, image, ztunnel))
+		}
+	}
+	return out
+}
+
+// namespaceObjects are a namespace, its service accounts and what its peers must
+// show.
+func namespaceObjects(ns cluster.NamespaceSpec, ztunnel bool) []*unstructured.Unstructured {
+	labels := map[string]string{}
+	switch p := planeOf(namespacePlane(ns), ztunnel); {
+	case p.sidecar:
+		labels[injectionLabel] = "enabled"
+	case p.ambient:
+		labels[modeLabel] = "ambient"
+	}
+	out := []*unstructured.Unstructured{
+		object("v1", "Namespace", "", ns.Name, labels, nil),
+		peerAuthentication(ns.Name, "default", nil, ns.MTLS),
+	}
+	seen := map[string]bool{"default": true}
+	for _, w := range ns.Workloads {
+		if !seen[w.ServiceAccount] {
+			seen[w.ServiceAccount] = true
+			out = append(out, object("v1", "ServiceAccount", ns.Name, w.ServiceAccount, nil, nil))
+		}
+		if w.MTLS != ns.MTLS {
+			out = append(out, peerAuthentication(ns.Name, w.Name, obj{workloadLabel: w.Name}, w.MTLS))
+		}
+	}
+	return out
+}
+
+// namespacePlane is that of the first workload in the mesh; those that deviate
+// say so on their pods.
+func namespacePlane(ns cluster.NamespaceSpec) cluster.DataPlane {
+	for _, w := range ns.Workloads {
+		if w.DataPlane != cluster.NoMesh {
+			return w.DataPlane
+		}
+	}
+	return cluster.NoMesh
+}
+
+func peerAuthentication(namespace, name string, selector obj, mode cluster.MTLSMode) *unstructured.Unstructured {
+	spec := obj{"mtls": obj{"mode": string(mode)}}
+	if selector != nil {
+		spec["selector"] = obj{"matchLabels": selector}
+	}
+	return object("security.istio.io/v1", "PeerAuthentication", namespace, name, nil, obj{"spec": spec})
+}
+
+func service(namespace string, s cluster.ServiceSpec, dp cluster.DataPlane) *unstructured.Unstructured {
+	labels := map[string]string{"app": s.Name, "service": s.Name}
+	if dp == cluster.Ambient {
+		// Sidecars share services between clusters by default, ambient only
+		// those of global scope.
+		labels[labelGlobal] = "true"
+	}
+	port := obj{"port": int64(s.Port), "targetPort": int64(s.Port), "protocol": "TCP"}
+	if s.Protocol != "auto" {
+		port["name"] = s.Protocol
+	}
+	return object("v1", "Service", namespace, s.Name, labels, obj{"spec": obj{"selector": obj{"app": s.Name}, "ports": []any{port}}})
+}
+
+func deployment(member string, ns cluster.NamespaceSpec, w cluster.WorkloadSpec, services map[string]bool, image string, ztunnel bool) *unstructured.Unstructured {
+	labels := map[string]string{workloadLabel: w.Name, "app": w.Name}
+	switch {
+	case w.Service != nil:
+		labels["app"] = w.Service.Name
+	case services[w.Name]:
+		labels["app"] = w.Name + "-client" // not behind the service of that name
+	}
+	if i := strings.LastIndex(w.Name, "-v"); i > 0 {
+		labels["version"] = w.Name[i+1:]
+	}
+	pod := obj{}
+	for k, v := range labels {
+		pod[k] = v
+	}
+	maps.Copy(pod, podLabels(ns, w, ztunnel))
+	return object("apps/v1", "Deployment", ns.Name, w.Name, labels, obj{"spec": obj{
+		"replicas": int64(1),
+		"selector": obj{"matchLabels": obj{workloadLabel: w.Name}},
+		"template": obj{
+			"metadata": obj{"labels": pod},
+			"spec": obj{
+				"serviceAccountName":            w.ServiceAccount,
+				"terminationGracePeriodSeconds": int64(1),
+				"containers":                    []any{container(member+"/"+ns.Name+"/"+w.Name, w, image)},
+			},
+		},
+	}})
+}
+
+// podLabels say where a pod deviates from its namespace, and how it is called.
+func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) obj {
+	own, others := planeOf(w.DataPlane, ztunnel), planeOf(namespacePlane(ns), ztunnel)
+	out := obj{}
+	if own.sidecar != others.sidecar {
+		out[injectLabel] = strconv.FormatBool(own.sidecar)
+	}
+	if own.ambient != others.ambient {
+		out[modeLabel] = map[bool]string{true: "ambient", false: "none"}[own.ambient]
+	}
+	if own.hbone {
+		out[tunnelLabel] = "http"
+	}
+	return out
+}
+
+// container is the application: a program that answers with its name.
+func container(name string, w cluster.WorkloadSpec, image string) obj {
+	c := obj{
+		"name": "app", "image": image, "imagePullPolicy": "IfNotPresent",
+		"command": []any{program}, "args": []any{"app", "--name", name},
+		"resources": obj{"requests": obj{"cpu": "5m", "memory": "16Mi"}},
+		"securityContext": obj{
+			"runAsNonRoot": true, "runAsUser": int64(65534), "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+			"capabilities": obj{"drop": []any{"ALL"}}, "seccompProfile": obj{"type": "RuntimeDefault"},
+		},
+	}
+	if w.Service != nil {
+		c["args"] = append(c["args"].([]any), "--listen", ":"+strconv.Itoa(int(w.Service.Port))) //nolint:forcetypeassert // made above
+		c["ports"] = []any{obj{"containerPort": int64(w.Service.Port)}}
+	}
+	return c
+}
+
+func lower(s string) string { return strings.ToLower(s) }
