@@ -4,6 +4,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -20,6 +21,9 @@ type Env struct {
 	Subjects  iter.Seq[Subject]  // what a run without clusters looks at; nil for none
 	Now       func() time.Time   // never nil
 	Log       *slog.Logger       // never nil
+
+	// Lacks are the permissions without which the inventory is not complete.
+	Lacks []*DeniedError
 }
 
 // EnvOf is the Env of a run that looks at subjects of its own (endpoints,
@@ -61,6 +65,10 @@ func NewEnv(ctx context.Context, set *cluster.Set, now func() time.Time, log *sl
 	env := &Env{Set: set, Now: now, Log: log}
 	for _, c := range set.Clusters {
 		ws, err := c.Workloads(ctx)
+		if denied, ok := errors.AsType[*cluster.DeniedError](err); ok {
+			env.Lacks = append(env.Lacks, &DeniedError{What: denied.What + " in " + c.Name(), Err: err})
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("probe: list the workloads of %s: %w", c.Name(), err)
 		}
@@ -79,6 +87,9 @@ func (e *Env) Source(edge cluster.Edge) (cluster.Cluster, cluster.Workload, erro
 			}
 			return c, w, nil
 		}
+	}
+	if len(e.Lacks) > 0 {
+		return nil, cluster.Workload{}, e.Lacks[0]
 	}
 	return nil, cluster.Workload{}, fmt.Errorf("no workload runs as %s", edge.From)
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 )
 
@@ -73,6 +74,16 @@ func Lacking(what string) Finding {
 // something only the caller has: what names it.
 func Undecided(reason string, evidence ...Evidence) Finding {
 	return Finding{Status: Skip, Reason: reason, Evidence: evidence, Denied: true}
+}
+
+// OutOfReach says that the provider has no stream that would show the fact, and
+// what would.
+func OutOfReach(err *cluster.OutOfReachError) Finding {
+	f := Undecided(err.Error())
+	if err.Hint != "" {
+		f.Hint = []string{err.Hint}
+	}
+	return f
 }
 
 // Pend says that the fact legitimately does not hold yet, and until when.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // job is one observation to make, for all the probes of a group.
@@ -39,8 +41,11 @@ func (r *run) do(ctx context.Context, env *Env, j job) outcome {
 		out.job.subject = Mesh{}
 		out.record = observed{name: j.group.obs.name, none: true}
 		for _, p := range j.group.probes {
-			reason := "there are no " + p.Applies + " in this topology"
-			out.findings = append(out.findings, p.complete(Skipping(reason), Mesh{}))
+			f := Skipping("there are no " + p.Applies + " in this topology")
+			if len(env.Lacks) > 0 {
+				f = Lacking(env.Lacks[0].What) // they may be there, unseen
+			}
+			out.findings = append(out.findings, p.complete(f, Mesh{}))
 		}
 		return out
 	}
@@ -104,6 +109,12 @@ func (r *run) findings(p Probe, s Subject, local map[string]string, v any, err e
 func unobserved(err error) Finding {
 	if denied, ok := errors.AsType[*DeniedError](err); ok {
 		return Lacking(denied.What)
+	}
+	if denied, ok := errors.AsType[*cluster.DeniedError](err); ok {
+		return Lacking(denied.What)
+	}
+	if far, ok := errors.AsType[*cluster.OutOfReachError](err); ok {
+		return OutOfReach(far)
 	}
 	if pe, ok := errors.AsType[*panicError](err); ok {
 		return pe.finding

@@ -15,6 +15,9 @@ func inMode(mode cluster.MTLSMode, judge func(seen.Listener) []probe.Finding) fu
 		if l.Workload.MTLS != mode {
 			return []probe.Finding{probe.Skipping("the workload is in " + string(l.Workload.MTLS) + " mode")}
 		}
+		if p := l.Plain; p.Outcome == seen.OutOfReach {
+			return []probe.Finding{probe.OutOfReach(&cluster.OutOfReachError{Addr: p.Address, Why: p.Error, Hint: p.Hint})}
+		}
 		return judge(l)
 	}
 }

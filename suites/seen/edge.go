@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
@@ -117,6 +116,9 @@ func prepare(ctx context.Context, env *probe.Env, e cluster.Edge) (Edge, cluster
 	}
 	dst, ok := env.Set.Cluster(e.To.Cluster)
 	destinations := env.Destinations(e)
+	if len(destinations) == 0 && len(env.Lacks) > 0 {
+		return o, nil, nil, env.Lacks[0]
+	}
 	if !ok || len(destinations) == 0 {
 		return o, nil, nil, fmt.Errorf("no workload behind %s", e.To)
 	}
@@ -131,6 +133,11 @@ func prepare(ctx context.Context, env *probe.Env, e cluster.Edge) (Edge, cluster
 	}
 	if err := o.resolve(ctx, src, *destinations[0].Service); err != nil {
 		return o, nil, nil, err
+	}
+	if o.Endpoint != nil {
+		if err := reach(ctx, src, source, o.Endpoint.Address); err != nil {
+			return o, nil, nil, err
+		}
 	}
 	id, err := Identity(ctx, src, source)
 	return o, src, id, err
@@ -181,9 +188,13 @@ func (o *Edge) resolve(ctx context.Context, src cluster.Cluster, svc cluster.Ser
 		return APIError(err, "list", "endpoints")
 	}
 	o.Offered = len(endpoints)
-	i := slices.IndexFunc(endpoints, func(ep cluster.Endpoint) bool { return ep.Cluster == o.Edge.To.Cluster })
-	if i >= 0 {
-		o.Endpoint = &endpoints[i]
+	for i, ep := range endpoints {
+		if ep.Cluster != o.Edge.To.Cluster {
+			continue
+		}
+		if o.Endpoint == nil || ep.DataPlane == o.Edge.DataPlane && o.Endpoint.DataPlane != ep.DataPlane {
+			o.Endpoint = &endpoints[i]
+		}
 	}
 	return nil
 }
@@ -192,6 +203,8 @@ func (o *Edge) resolve(ctx context.Context, src cluster.Cluster, svc cluster.Ser
 // the target was not reached, and as an error where it fell silent later.
 func (o *Edge) control(ctx context.Context, src cluster.Cluster) error {
 	switch {
+	case o.Outer.far != nil:
+		return o.Outer.far
 	case o.Outer.Outcome == Unreachable:
 		o.Control = Control(ctx, src, o.Source)
 		return nil

@@ -26,10 +26,11 @@ type Outcome string
 const (
 	Accepted    Outcome = "accepted"
 	NotRefused  Outcome = "not refused"
-	Refused     Outcome = "refused"     // an alert
-	Closed      Outcome = "closed"      // FIN or RST without an alert
-	Unreachable Outcome = "unreachable" // no TCP connection
-	Unclear     Outcome = "unclear"     // something else; see Error
+	Refused     Outcome = "refused"      // an alert
+	Closed      Outcome = "closed"       // FIN or RST without an alert
+	Unreachable Outcome = "unreachable"  // no TCP connection
+	Unclear     Outcome = "unclear"      // something else; see Error
+	OutOfReach  Outcome = "out of reach" // the provider has no stream there, which says nothing of the peer
 )
 
 // OK says that the peer did not refuse.
@@ -55,6 +56,8 @@ type Handshake struct {
 	Chain       Certs    `json:"chain,omitempty"`
 	Asked       bool     `json:"asked"`                 // for a client certificate
 	Authorities []string `json:"authorities,omitempty"` // CA names that the server gave
+
+	far *cluster.OutOfReachError // OutOfReach: what would reach it
 }
 
 // Dial opens the stream that a handshake runs over.
@@ -113,6 +116,10 @@ func outcome(v hbone.Verdict) Outcome {
 
 func (h *Handshake) unreachable(err error) {
 	h.Outcome, h.Error = Unreachable, err.Error()
+	if far, ok := errors.AsType[*cluster.OutOfReachError](err); ok {
+		h.Outcome, h.far = OutOfReach, far
+		return
+	}
 	ne, ok := errors.AsType[net.Error](err)
 	h.Timeout = ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }

@@ -33,8 +33,12 @@ func Kube(c cluster.Cluster) (kubernetes.Interface, error) {
 }
 
 // APIError turns an error of a Kubernetes API into what the engine knows:
-// forbidden is a missing permission, everything else stays as it is.
+// forbidden is a missing permission, everything else stays as it is. A provider
+// that knows better what was refused says so itself.
 func APIError(err error, verb, resource string) error {
+	if _, ok := errors.AsType[*cluster.DeniedError](err); ok {
+		return err
+	}
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return &probe.DeniedError{What: verb + " " + resource, Err: err}
 	}

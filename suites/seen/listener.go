@@ -44,6 +44,7 @@ type Plain struct {
 	Outcome Outcome `json:"outcome"`        // Accepted: bytes came back
 	Data    string  `json:"data,omitempty"` // the first line of them
 	Error   string  `json:"error,omitempty"`
+	Hint    string  `json:"hint,omitempty"` // OutOfReach: what would reach it
 }
 
 // SidecarListeners observes each sidecar workload that serves a port.
@@ -57,11 +58,11 @@ func SidecarListeners() probe.Observation[cluster.Workload, Listener] {
 	}
 }
 
-// AmbientListeners observes each ambient workload that serves a port.
+// AmbientListeners observes each workload that takes HBONE and serves a port.
 func AmbientListeners() probe.Observation[cluster.Workload, Listener] {
 	return probe.Observation[cluster.Workload, Listener]{
 		Name: "listener/ambient",
-		Over: probe.Workloads(func(w cluster.Workload) bool { return w.DataPlane == cluster.Ambient && w.Service != nil }),
+		Over: probe.Workloads(func(w cluster.Workload) bool { return w.TakesHBONE() && w.Service != nil }),
 		Observe: func(ctx context.Context, env *probe.Env, w cluster.Workload) (Listener, error) {
 			return observeListener(ctx, env, w, (*Listener).ambient)
 		},
@@ -88,7 +89,11 @@ func observeListener(
 	}
 	quick, cancel := Short(ctx)
 	defer cancel()
-	l.Plain = TryPlain(quick, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
+	if far := tooFar(reach(quick, c, l.Source, l.appAddress())); far != nil {
+		l.Plain = Plain{Address: l.appAddress(), Outcome: OutOfReach, Error: far.Why, Hint: far.Hint}
+	} else {
+		l.Plain = TryPlain(quick, DialFrom(c, l.Source, l.appAddress()), l.appAddress())
+	}
 	if err := look(&l, quick, env, c, id); err != nil {
 		return l, err
 	}
@@ -101,10 +106,11 @@ func observeListener(
 // silent says that something which must answer did not: the positive control,
 // a CONNECT, plaintext where the mode promises to take it, or a refusal.
 func (l *Listener) silent() bool {
-	disabled := l.Workload.DataPlane == cluster.Sidecar && l.Workload.MTLS == cluster.Disable
+	// A sidecar that takes HBONE does so whatever its mode.
+	disabled := l.Good.Settings == nil && l.Workload.DataPlane == cluster.Sidecar && l.Workload.MTLS == cluster.Disable
 	return !disabled && l.Good.cutOff() ||
 		l.Elsewhere != nil && l.Elsewhere.Authority != "" && l.Elsewhere.Status == 0 && l.Elsewhere.Reset == "" ||
-		l.Workload.MTLS != cluster.Strict && l.Plain.Outcome != Accepted ||
+		l.Workload.MTLS != cluster.Strict && l.Plain.Outcome != Accepted && l.Plain.Outcome != OutOfReach ||
 		l.Foreign.Outcome == NotRefused || l.NoCert.Outcome == NotRefused || l.OldTLS.Outcome == NotRefused
 }
 
@@ -125,13 +131,22 @@ func neighbour(env *probe.Env, w cluster.Workload) cluster.Workload {
 }
 
 func (l *Listener) appAddress() string {
-	return netip.AddrPortFrom(l.Workload.Address, l.Workload.Service.Port).String()
+	return netip.AddrPortFrom(l.Workload.Address, l.Workload.Service.PodPort()).String()
 }
 
 func (l *Listener) sidecar(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
-	addr := l.appAddress()
+	way, err := wayInto(ctx, c, l.Source, l.Workload)
+	if err != nil {
+		return err
+	}
+	addr := way.Address
 	dial := DialFrom(c, l.Source, addr)
-	l.Good.Handshake = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
+	hello := Hello{Address: addr, SNI: way.SNI, ALPN: cluster.SidecarALPN(), Identity: id}
+	l.Good.Handshake = Try(ctx, env, dial, hello)
+	if way.Gateway && len(l.Good.Chain) == 0 {
+		// What stands in between may be to blame: nothing is known of the sidecar.
+		return reach(ctx, c, l.Source, l.appAddress())
+	}
 	if l.Workload.MTLS == cluster.Disable {
 		return nil // no TLS there: nothing more to learn
 	}
@@ -139,17 +154,20 @@ func (l *Listener) sidecar(ctx context.Context, env *probe.Env, c cluster.Cluste
 	if err != nil {
 		return err
 	}
-	l.Foreign = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: foreign})
-	l.NoCert = Try(ctx, env, dial, Hello{Address: addr, ALPN: cluster.SidecarALPN()})
-	l.OldTLS = Try(ctx, env, dial, Hello{
-		Address: addr, ALPN: cluster.SidecarALPN(), Identity: id,
-		MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
-	})
+	other, none, old := hello, hello, hello
+	other.Identity, none.Identity = foreign, nil
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	l.Foreign = Try(ctx, env, dial, other)
+	l.NoCert = Try(ctx, env, dial, none)
+	l.OldTLS = Try(ctx, env, dial, old)
 	return nil
 }
 
 func (l *Listener) ambient(ctx context.Context, env *probe.Env, c cluster.Cluster, id *cluster.Identity) error {
 	addr := netip.AddrPortFrom(l.Workload.Address, cluster.PortHBONE).String()
+	if err := reach(ctx, c, l.Source, addr); err != nil {
+		return err
+	}
 	dial := DialFrom(c, l.Source, addr)
 	if s := l.Good.Session(ctx, env, id, addr, dial); s != nil {
 		defer func() { _ = s.Close() }()
@@ -178,7 +196,7 @@ func (l *Listener) elsewhere() string {
 	if host == l.Workload.Address {
 		host = netip.AddrFrom4([4]byte{203, 0, 113, 1})
 	}
-	return net.JoinHostPort(host.String(), strconv.Itoa(int(l.Workload.Service.Port)))
+	return net.JoinHostPort(host.String(), strconv.Itoa(int(l.Workload.Service.PodPort())))
 }
 
 func hboneHandshake(ctx context.Context, env *probe.Env, id *cluster.Identity, addr string, dial Dial) Handshake {

@@ -55,12 +55,8 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 	}
 	look, cancel := Short(ctx)
 	defer cancel()
-	if w.DataPlane == cluster.Ambient {
-		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
-		o.Handshake = hboneHandshake(look, env, id, addr, DialFrom(c, source, addr))
-	} else {
-		addr := netip.AddrPortFrom(w.Address, w.Service.Port).String()
-		o.Handshake = Try(look, env, DialFrom(c, source, addr), Hello{Address: addr, ALPN: cluster.SidecarALPN(), Identity: id})
+	if err := o.look(look, env, c, source, id); err != nil {
+		return o, err
 	}
 	switch {
 	case o.Handshake.Outcome == Unreachable:
@@ -69,6 +65,32 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 		return o, alive(ctx, c, source)
 	}
 	return o, nil
+}
+
+// look shakes hands with the workload: HBONE where that is its data plane, or
+// where it takes it and its own port is out of reach; else sidecar mTLS.
+func (o *Workload) look(ctx context.Context, env *probe.Env, c cluster.Cluster, source cluster.Workload, id *cluster.Identity) error {
+	w := o.Workload
+	app := netip.AddrPortFrom(w.Address, w.Service.PodPort()).String()
+	if w.DataPlane == cluster.Ambient || w.HBONE && reach(ctx, c, source, app) != nil {
+		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
+		if err := reach(ctx, c, source, addr); err != nil {
+			return err
+		}
+		o.Handshake = hboneHandshake(ctx, env, id, addr, DialFrom(c, source, addr))
+		return nil
+	}
+	way, err := wayInto(ctx, c, source, w)
+	if err != nil {
+		return err
+	}
+	o.Handshake = Try(ctx, env, DialFrom(c, source, way.Address), Hello{
+		Address: way.Address, SNI: way.SNI, ALPN: cluster.SidecarALPN(), Identity: id,
+	})
+	if way.Gateway && len(o.Handshake.Chain) == 0 {
+		return reach(ctx, c, source, app)
+	}
+	return nil
 }
 
 // signer reads the certificate of the cluster's CA from its Secrets.
