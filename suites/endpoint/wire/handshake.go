@@ -46,7 +46,7 @@ func (v *visit) tls(ctx context.Context, w *watch, conn net.Conn) {
 	if got.Err != nil && !l.Outcome.OK() {
 		l.Error = clip(got.Err.Error())
 	}
-	if l.Outcome == seen.Unclear && ctx.Err() != nil {
+	if !l.ours(got.Err) && l.Outcome == seen.Unclear && ctx.Err() != nil {
 		l.Outcome = Stalled
 	}
 	if len(got.Data) > 0 {

@@ -111,6 +111,7 @@ func (w *watch) connected(ctx context.Context, s *hbone.Session, err error) {
 	}
 	_, _, end := w.tap.kept()
 	switch {
+	case l.ours(err):
 	case l.Outcome == seen.Closed:
 		l.End = end
 	case l.Outcome == seen.Unclear && ctx.Err() != nil:
@@ -148,6 +149,10 @@ func (w *watch) open(ctx context.Context, s *hbone.Session, authority string) *h
 	}
 	if l.Status == 0 {
 		l.Refusal = l.Error
+	}
+	if errors.Is(err, hbone.ErrConnClosed) && l.GoAway == nil && !ownTLS(err) {
+		_, _, end := w.tap.kept()
+		l.End = cmp.Or(end, EndNotify) // crypto/tls reads no further than close_notify
 	}
 	return nil
 }
