@@ -137,7 +137,7 @@ func (m *Met) came() event {
 // none was sent.
 func crossed(l *wire.Layer) event {
 	switch {
-	case l.Status >= 200 && l.Status < 300, l.Authority == "":
+	case l.Status == 200, l.Authority == "": // ztunnel and Envoy take no other 2xx either
 		return event{Wanted{What: ExpectAccept}, said(l)}
 	case l.Reset != "":
 		return event{Wanted{ExpectReset, l.Reset}, "CONNECT " + l.Authority + " was reset with " + l.Reset}

@@ -20,7 +20,7 @@ func said(l *wire.Layer) string {
 	case seen.Refused:
 		return "refused: the peer sent the alert " + l.Alert + when(l)
 	case wire.Rejected:
-		return "meshprobe ended the handshake with the alert " + l.OwnAlert + ": " + l.Error
+		return join(" ", "meshprobe ended", what(l), told(l.OwnAlert)) + ": " + l.Error
 	case seen.Closed:
 		return "closed by the peer without an alert (" + ended(l.End) + ")" + when(l)
 	case wire.Stalled:
@@ -34,6 +34,20 @@ func said(l *wire.Layer) string {
 	default:
 		return l.Error
 	}
+}
+
+func what(l *wire.Layer) string {
+	if l.Early {
+		return "the handshake"
+	}
+	return "the connection after the handshake"
+}
+
+func told(alert string) string {
+	if alert == "" {
+		return ""
+	}
+	return "with the alert " + alert
 }
 
 // when says on which side of our own part of the handshake something came.

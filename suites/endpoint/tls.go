@@ -3,6 +3,7 @@
 package endpoint
 
 import (
+	"crypto/tls"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ var TLS = probe.DefineOn(probe.Meta{
 const aboutTLS = "What the server chose of what was offered: TLS version, cipher suite, key exchange group (post-quantum or not), ALPN, and whether it stapled an OCSP response. HBONE is HTTP/2 over TLS 1.3: its ALPN is h2."
 
 func tlsCauses() []probe.Cause {
-	return []probe.Cause{causeVersion, causeGroups, causePostQuantum, causeALPN, causeName, causeBlackhole}
+	return []probe.Cause{causeVersion, causeGroups, causePostQuantum, causeALPN, causeName, causeBlackhole, causeClosed}
 }
 
 var (
@@ -71,7 +72,7 @@ func judgeTLS(p part) []probe.Finding {
 	switch {
 	case p.refusedAsExpected() && l.Version == "":
 		return []probe.Finding{probe.Passing(probe.WantGot(p.label("handshake"), "ended as expected", said(l)).As(probe.KindAlert))}
-	case l.Version != "" && p.tunnels() && l.ALPN != "h2" && l.Outcome != wire.Stalled:
+	case p.tunnels() && l.ALPN != "h2" && protocolChosen(l):
 		return []probe.Finding{probe.Failing(causeALPN, probe.WantGot(p.label("ALPN"), "h2", orNone(l.ALPN)), offer)}
 	case l.Version != "" && l.Outcome == wire.Stalled && l.Early:
 		return []probe.Finding{probe.Failing(causeBlackhole, got, offer)}
@@ -81,6 +82,26 @@ func judgeTLS(p part) []probe.Finding {
 		return []probe.Finding{probe.Passing(probe.Text(p.label("handshake"), parameters(l)))}
 	}
 	return []probe.Finding{probe.Failing(disagreed(l), got, offer)}
+}
+
+// protocolChosen says that the handshake came as far as the choice of an ALPN:
+// what failed before it says nothing of that.
+func protocolChosen(l *wire.Layer) bool {
+	if l.Version == "" || l.Outcome == wire.Stalled {
+		return false
+	}
+	return !l.Early || l.Alert == "no_application_protocol" || l.OwnAlert == "no_application_protocol" || slices.Contains(l.Messages, "Certificate")
+}
+
+// everyClassicalGroup says that all common groups were offered but those with
+// ML-KEM: who takes none of them wants one with it.
+func everyClassicalGroup(offered []string) bool {
+	for _, g := range []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384} {
+		if !slices.Contains(offered, g.String()) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(offered, func(g string) bool { return strings.Contains(g, "MLKEM") })
 }
 
 // disagreed is why no version came of a handshake.
@@ -93,7 +114,7 @@ func disagreed(l *wire.Layer) probe.Cause {
 	case "protocol_version":
 		return causeVersion
 	case "handshake_failure", "insufficient_security":
-		if len(l.OfferedGroups) > 0 && !slices.ContainsFunc(l.OfferedGroups, func(g string) bool { return strings.Contains(g, "MLKEM") }) {
+		if everyClassicalGroup(l.OfferedGroups) {
 			return causePostQuantum
 		}
 		return causeGroups
@@ -106,7 +127,7 @@ func disagreed(l *wire.Layer) probe.Cause {
 	case l.Outcome == wire.Stalled && l.Received > 0:
 		return causeBlackhole
 	case l.Outcome == seen.Closed:
-		return causeUnknown
+		return causeClosed
 	default:
 		return causeUnknown
 	}
