@@ -148,6 +148,7 @@ type outputFlags struct {
 	junit   string
 	json    string
 	noColor bool
+	lines   bool // one line for each of many endpoints, and nothing held back for order
 	chosen  func(flag string) bool
 }
 
@@ -183,7 +184,7 @@ func (c *cli) sinks(f outputFlags) (probe.Sink, error) {
 		return nil, err
 	}
 	opts := report.Options{
-		Version: version(), Width: c.Width,
+		Version: version(), Width: c.Width, Lines: f.lines,
 		Color: c.OutTerminal && !f.noColor && c.Getenv("NO_COLOR") == "" && c.Getenv("TERM") != "dumb",
 	}
 	ordered, err := c.files(f, opts)
@@ -200,9 +201,13 @@ func (c *cli) sinks(f outputFlags) (probe.Sink, error) {
 		return nil, errors.Join(err, closeAll(ordered))
 	}
 	direct := []probe.Sink{report.Progress(c.Err, c.ErrTerminal)}
-	if f.format == report.FormatJSONL {
+	switch {
+	case f.lines:
+		direct = append(append(direct, ordered...), main)
+		ordered = nil
+	case f.format == report.FormatJSONL:
 		direct = append(direct, main) // completion order is its point
-	} else {
+	default:
 		ordered = append(ordered, main)
 	}
 	if len(ordered) > 0 {

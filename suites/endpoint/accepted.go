@@ -36,8 +36,8 @@ var (
 	causeNoClient = probe.Cause{
 		Code: "no-certificate", Title: "the server wants a client certificate and got none",
 		Try: []string{
-			"meshprobe probe tls ADDRESS --cert cert-chain.pem --key key.pem",
-			"meshprobe probe tls ADDRESS --spiffe-socket unix:///run/spire/agent.sock",
+			"meshprobe probe tls {{.Address}} --cert cert-chain.pem --key key.pem",
+			"meshprobe probe tls {{.Address}} --spiffe-socket unix:///run/spire/agent.sock",
 		},
 	}
 	causeForeignAccepted = probe.Cause{

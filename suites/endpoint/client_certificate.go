@@ -32,7 +32,7 @@ func clientCauses() []probe.Cause {
 var causeWrongChain = probe.Cause{
 	Code: "permissive-wrong-alpn", Title: "the connection reached the application's own TLS instead of the sidecar's",
 	Try: []string{
-		"meshprobe probe sidecar ADDRESS   # offers the ALPN istio, by which a PERMISSIVE sidecar tells mesh clients from others",
+		"meshprobe probe sidecar {{.Address}}   # offers the ALPN istio, by which a PERMISSIVE sidecar tells mesh clients from others",
 		"istioctl --context CONTEXT proxy-config listeners POD -n NAMESPACE --port 15006   # which filter chain matches ALPN istio?",
 	},
 }

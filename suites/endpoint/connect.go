@@ -38,7 +38,7 @@ var (
 	causeAuthority = probe.Cause{
 		Code: "hbone-authority-refused", Title: "the HBONE server does not take this authority for its own",
 		Try: []string{
-			"meshprobe probe hbone ADDRESS --to POD-IP:PORT   # the pod's own address and the application's port; a service name only at a waypoint or gateway",
+			"meshprobe probe hbone {{.Address}} --to POD-IP:PORT   # the pod's own address and the application's port; a service name only at a waypoint or gateway",
 			"istioctl --context CONTEXT ztunnel-config workloads --workload-namespace {{.Namespace}}   # does ztunnel know the pod under this address?",
 		},
 	}

@@ -9,7 +9,7 @@
 // records hold, what JSON shows as "endpoint" and what text draws.
 //
 //	looks := []probe.Subject{endpoint.Look{Name: "10.0.3.7:15008", Target: target, Observer: observer}}
-//	plan, err := probe.Select(endpoint.For(wire.HBONE), probe.Selection{})
+//	plan, err := probe.Select(endpoint.For(wire.HBONE, false), probe.Selection{})
 //	summary, err := runner.Run(ctx, start, plan, func(context.Context, func(probe.Progress)) (*probe.Env, error) {
 //		return probe.EnvOf(slices.Values(looks), nil), nil
 //	})

@@ -5,6 +5,7 @@ package endpoint
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
@@ -18,6 +19,12 @@ type Look struct {
 	Target   wire.Target
 	Asked    Asked
 	Observer *wire.Observer
+	// Pace is shared by the looks of one run; nil for none.
+	Pace *Pace
+	// Started is when the run began and After how long to wait from then on, for
+	// endpoints that are looked at again and again.
+	Started time.Time
+	After   time.Duration
 }
 
 // String is the name.
@@ -57,12 +64,35 @@ func met() probe.Observation[Look, Met] {
 	return probe.Observation[Look, Met]{
 		Name: observationName, Over: probe.Given[Look], Exhibit: probe.ExhibitEndpoint,
 		Observe: func(ctx context.Context, _ *probe.Env, l Look) (Met, error) {
+			if err := l.wait(ctx); err != nil {
+				return Met{}, err
+			}
+			leave, err := l.Pace.enter(ctx)
+			if err != nil {
+				return Met{}, err
+			}
+			defer leave()
 			m := Met{Seen: l.Observer.Observe(ctx, l.Target), Asked: l.Asked}
 			if m.Interrupted {
 				return m, context.Canceled
 			}
 			return m, nil
 		},
+	}
+}
+
+// wait lasts until the look is due.
+func (l Look) wait(ctx context.Context) error {
+	if l.After <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(time.Until(l.Started.Add(l.After)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -104,9 +134,9 @@ func (p part) identity() string {
 
 // at fills the templates of a cause's hints with what an address tells of its
 // workload: the namespace and service account of its SPIFFE ID.
-func (p part) at(f probe.Finding) probe.Finding { return at(f, p.layer) }
+func (p part) at(f probe.Finding) probe.Finding { return p.Met.at(f, p.layer) }
 
-func at(f probe.Finding, l *wire.Layer) probe.Finding {
+func (m *Met) at(f probe.Finding, l *wire.Layer) probe.Finding {
 	ns, name := "NAMESPACE", "NAME"
 	if l != nil {
 		for _, id := range l.URIs() {
@@ -118,7 +148,7 @@ func at(f probe.Finding, l *wire.Layer) probe.Finding {
 	for _, v := range []string{"Cluster", "From", "To"} {
 		f = f.With(v, "CONTEXT")
 	}
-	return f.With("Namespace", ns).With("Name", name).With("Restart", "-n "+ns+" rollout restart deployment")
+	return f.With("Address", m.Address).With("Namespace", ns).With("Name", name).With("Restart", "-n "+ns+" rollout restart deployment")
 }
 
 // plain says that a word of a peer may stand in a command.
@@ -128,8 +158,7 @@ func plain(s string) bool {
 	})
 }
 
-// each makes a judge of the outer layer, or of the inner one, out of the judge
-// of any layer. It says why there is nothing to judge where the layer was not
+// outer and inner make the judge of one layer out of that of any. They say why there is nothing to judge where the layer was not
 // reached.
 func outer(judge func(part) []probe.Finding) func(Met) []probe.Finding {
 	return func(m Met) []probe.Finding { return m.outerPart().judged(judge) }

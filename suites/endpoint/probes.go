@@ -19,11 +19,16 @@ func Probes() []probe.Probe {
 	}
 }
 
-// For lists the probes that mean something for a kind of endpoint.
-func For(kind wire.Kind) []probe.Probe {
+// For lists the probes that mean something for a kind of endpoint; expects says
+// whether something is expected of it.
+func For(kind wire.Kind, expects bool) []probe.Probe {
 	var some []probe.Probe
 	for _, p := range Probes() {
 		switch p.ID {
+		case Expectation.ID:
+			if !expects {
+				continue
+			}
 		case Settings.ID, Connect.ID, Tunnel.ID:
 			if kind != wire.HBONE && kind != wire.DoubleHBONE {
 				continue

@@ -49,13 +49,13 @@ var (
 		Code: "closed-without-alert", Title: "the connection was closed before any certificate was seen: a dead upstream, a policy or a filter",
 		Try: []string{
 			"kubectl --context CONTEXT get pods,authorizationpolicies -A   # is what stands behind it alive? does a policy deny?",
-			"meshprobe probe tls ADDRESS --sni outbound_.PORT_._.HOST   # for a gateway that routes by server name",
+			"meshprobe probe tls {{.Address}} --sni outbound_.PORT_._.HOST   # for a gateway that routes by server name",
 		},
 	}
 	causeSNI = probe.Cause{
 		Code: "ew-sni-no-match", Title: "the gateway routes by server name and closed the connection: it has no route for the one that was sent",
 		Try: []string{
-			"meshprobe probe tls ADDRESS --sni outbound_.PORT_._.SERVICE.NAMESPACE.svc.cluster.local",
+			"meshprobe probe tls {{.Address}} --sni outbound_.PORT_._.SERVICE.NAMESPACE.svc.cluster.local",
 			"kubectl --context CONTEXT -n istio-system get gateways.networking.istio.io -o yaml   # port 15443, AUTO_PASSTHROUGH, hosts '*.local'",
 			"istioctl --context CONTEXT proxy-config listeners deployment/istio-eastwestgateway -n istio-system --port 15443",
 		},
@@ -68,7 +68,7 @@ func judgeProtocol(m Met) []probe.Finding {
 	}
 	got := probe.WantGot("answer of "+m.Address, "TLS", saidAnswer(m.Answer))
 	fail := func(c probe.Cause, more ...probe.Evidence) []probe.Finding {
-		return []probe.Finding{at(probe.Failing(c, got, more...), nil)}
+		return []probe.Finding{m.at(probe.Failing(c, got, more...), nil)}
 	}
 	if m.TCP.Outcome == wire.TCPReset {
 		m.Answer.Protocol, m.Answer.End = wire.ProtocolClosed, wire.EndRST

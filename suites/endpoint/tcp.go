@@ -34,7 +34,7 @@ var (
 		Code: "no-answer", Title: "nothing came back: the address is dead, or something in between drops the packets",
 		Try: []string{
 			"kubectl --context CONTEXT get networkpolicy -A   # and firewalls and security groups on the way",
-			"meshprobe probe tls ADDRESS --timeout 30s   # from a machine or pod that is nearer",
+			"meshprobe probe tls {{.Address}} --timeout 30s   # from a machine or pod that is nearer",
 		},
 	}
 	causeGateway = probe.Cause{
@@ -62,7 +62,7 @@ func judgeTCP(m Met) []probe.Finding {
 	case wire.TCPUnresolvable, wire.TCPLocal:
 		return []probe.Finding{probe.Breaking("meshprobe could not dial "+m.Address+": "+saidTCP(m.TCP), got)}
 	case wire.TCPRefused, wire.TCPTimeout, wire.TCPUnreachable:
-		return []probe.Finding{at(probe.Failing(unreached(&m), facts[0], facts[1:]...), nil)}
+		return []probe.Finding{m.at(probe.Failing(unreached(&m), facts[0], facts[1:]...), nil)}
 	default:
 		return []probe.Finding{probe.Failing(causeUnknown, facts[0], facts[1:]...)}
 	}

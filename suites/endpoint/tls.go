@@ -35,31 +35,31 @@ var (
 	causeVersion = probe.Cause{
 		Code: "tls-version-floor", Title: "the two sides have no TLS version in common",
 		Try: []string{
-			"meshprobe probe tls ADDRESS --tls-min 1.2 --tls-max 1.2   # and again with 1.3: which ones does it take?",
+			"meshprobe probe tls {{.Address}} --tls-min 1.2 --tls-max 1.2   # and again with 1.3: which ones does it take?",
 			"kubectl --context CONTEXT -n istio-system get configmap istio -o yaml | grep -i -A2 'tlsDefaults\\|meshMTLS'   # ztunnel takes 1.3 only, unless TLS12_ENABLED=true",
 		},
 	}
 	causeGroups = probe.Cause{
 		Code: "fips-curve-mismatch", Title: "the two sides have no key exchange group or cipher suite in common",
-		Try: []string{"for g in X25519MLKEM768 X25519 P-256 P-384; do meshprobe probe tls ADDRESS --groups $g; done   # which ones does it take?"},
+		Try: []string{"for g in X25519MLKEM768 X25519 P-256 P-384; do meshprobe probe tls {{.Address}} --groups $g; done   # which ones does it take?"},
 	}
 	causePostQuantum = probe.Cause{
 		Code: "pqc-policy-mismatch", Title: "the server takes none of the classical groups that were offered: one side has a post-quantum policy",
-		Try: []string{"meshprobe probe tls ADDRESS --groups X25519MLKEM768", "kubectl --context CONTEXT get pods -A -o yaml | grep -A1 COMPLIANCE_POLICY"},
+		Try: []string{"meshprobe probe tls {{.Address}} --groups X25519MLKEM768", "kubectl --context CONTEXT get pods -A -o yaml | grep -A1 COMPLIANCE_POLICY"},
 	}
 	causeALPN = probe.Cause{
 		Code: "alpn-h2-missing", Title: "no application protocol was agreed on: HBONE needs h2",
-		Try: []string{"something between the two sides may strip or answer ALPN: meshprobe probe tls ADDRESS --alpn h2   # from the other side of it"},
+		Try: []string{"something between the two sides may strip or answer ALPN: meshprobe probe tls {{.Address}} --alpn h2   # from the other side of it"},
 	}
 	causeName = probe.Cause{
 		Code: "sni-unknown", Title: "the server knows no certificate for the name that was sent, and says so",
-		Try: []string{"meshprobe probe tls ADDRESS --sni NAME"},
+		Try: []string{"meshprobe probe tls {{.Address}} --sni NAME"},
 	}
 	causeBlackhole = probe.Cause{
 		Code: "mtu-blackhole", Title: "the handshake began and then stalled: large packets get lost, or the peer does not go on",
 		Try: []string{
 			"ping -M do -s 1472 HOST   # smaller sizes pass and this one does not?",
-			"meshprobe probe tls ADDRESS --groups X25519   # a smaller ClientHello: does it get through?",
+			"meshprobe probe tls {{.Address}} --groups X25519   # a smaller ClientHello: does it get through?",
 		},
 	}
 )

@@ -35,7 +35,7 @@ func trustCauses() []probe.Cause {
 
 var causeNoChain = probe.Cause{
 	Code: "no-certificate", Title: "the server presented no certificate",
-	Try: []string{"meshprobe probe tls ADDRESS   # what else answers there?"},
+	Try: []string{"meshprobe probe tls {{.Address}}   # what else answers there?"},
 }
 
 func judgeTrust(p part) []probe.Finding {

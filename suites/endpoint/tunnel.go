@@ -46,8 +46,8 @@ func judgeTunnel(m Met) []probe.Finding {
 		// RFC 9113 §8.1: a server may reset with NO_ERROR what it has answered.
 		return []probe.Finding{probe.Passing(facts...)}
 	case t.Received > 0 && t.Answer != nil && t.Answer.Protocol != wire.ProtocolNone:
-		return []probe.Finding{at(probe.Noting(causeTunnelCut, facts[0], facts[1:]...), m.Last())}
+		return []probe.Finding{m.at(probe.Noting(causeTunnelCut, facts[0], facts[1:]...), m.Last())}
 	default:
-		return []probe.Finding{at(probe.Failing(causeTunnelCut, facts[0], facts[1:]...), m.Last())}
+		return []probe.Finding{m.at(probe.Failing(causeTunnelCut, facts[0], facts[1:]...), m.Last())}
 	}
 }
