@@ -53,6 +53,8 @@ func judgeClientCertificate(p part) []probe.Finding {
 	switch {
 	case len(l.Chain) == 0:
 		return []probe.Finding{probe.Breaking("the handshake ended before a certificate could be asked for", probe.Text("handshake", said(l)))}
+	case l.Early && l.Chain.Leaf() == nil:
+		return []probe.Finding{probe.Breaking("the handshake ended at a certificate that cannot be read", leaf)}
 	case !mesh && p.Asked.Negative:
 		return []probe.Finding{probe.Failing(cause.NotAsked, got, leaf)}
 	case !mesh:
