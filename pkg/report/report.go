@@ -26,6 +26,7 @@ import (
 	"github.com/agext/levenshtein"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
+	v1 "github.com/meshprobe/meshprobe/pkg/report/v1"
 )
 
 // Options say how a report looks. The zero value is fit for a pipe.
@@ -39,6 +40,9 @@ type Options struct {
 	// Lines makes text write one line per exhibit, in the order of the input and
 	// as soon as that allows, in place of pages: for thousands of them.
 	Lines bool
+
+	// Implementation is what a conformance report says was tested.
+	Implementation v1.Implementation
 
 	lazy bool // nobody reads along
 }
@@ -90,6 +94,8 @@ func reporter(format string, w io.Writer, opts Options) (probe.Sink, error) {
 		return newJSONL(w, opts), nil
 	case FormatJUnit:
 		return newJUnit(w, opts), nil
+	case FormatConformance:
+		return newConformance(w, opts), nil
 	}
 	return nil, &FormatError{Format: format, Nearest: nearest(format)}
 }
