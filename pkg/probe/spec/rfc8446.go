@@ -68,7 +68,7 @@ var (
 	// TLSVersionAlert is the alert for a version below the floor.
 	TLSVersionAlert = Clause{
 		Doc: rfc8446Doc, Section: "6.2", Level: Should, URL: rfc8446URL + "#section-6.2",
-		Quote: "The protocol version the peer has attempted to negotiate is recognized but not supported.",
+		Quote: "The protocol version the peer has attempted to negotiate is recognized but not supported (see Appendix D).",
 	}
 )
 
