@@ -81,7 +81,7 @@ func (c Certs) Parse() ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
 	var first error
 	for i, der := range c {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := certsSeen.parse(der)
 		if err != nil {
 			if first == nil {
 				first = fmt.Errorf("certificate %d of %d: %w", i+1, len(c), err)
@@ -104,7 +104,7 @@ func (c Certs) Leaf() *x509.Certificate {
 	if len(c) == 0 {
 		return nil
 	}
-	cert, err := x509.ParseCertificate(c[0])
+	cert, err := certsSeen.parse(c[0])
 	if err != nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (c Certs) SPKIs() []string {
 func (c Certs) Describe(at time.Time) string {
 	var lines []string
 	for i, der := range c {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := certsSeen.parse(der)
 		if err != nil {
 			lines = append(lines, fmt.Sprintf("%d: cannot be read: %v", i+1, err))
 			continue

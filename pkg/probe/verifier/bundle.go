@@ -62,7 +62,7 @@ func SameDNOtherKey(a, b []*x509.Certificate) (pairs []Pair) {
 			if x == nil || y == nil || SPKI(x) == SPKI(y) {
 				continue
 			}
-			if canonicalDN(x.RawSubject) == canonicalDN(y.RawSubject) {
+			if sameDN(x.RawSubject, y.RawSubject) {
 				pairs = append(pairs, Pair{A: x, B: y})
 			}
 		}

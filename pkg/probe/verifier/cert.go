@@ -21,8 +21,7 @@ var errSignature = errors.New("signature does not verify")
 // sameName reports whether issuer's subject is what child calls its issuer, in
 // the eyes of OpenSSL and BoringSSL.
 func sameName(child, issuer *x509.Certificate) bool {
-	return bytes.Equal(child.RawIssuer, issuer.RawSubject) ||
-		canonicalDN(child.RawIssuer) == canonicalDN(issuer.RawSubject)
+	return sameDN(child.RawIssuer, issuer.RawSubject)
 }
 
 // selfIssued reports whether subject and issuer are the same name.
@@ -86,7 +85,7 @@ func authorityFits(child, issuer *x509.Certificate) bool {
 		return false
 	}
 	if name := directoryName(key.Issuer.Bytes); name != nil &&
-		canonicalDN(name) != canonicalDN(issuer.RawIssuer) {
+		!sameDN(name, issuer.RawIssuer) {
 		return false
 	}
 	return true
@@ -125,36 +124,45 @@ func directoryName(names []byte) []byte {
 	return nil
 }
 
-// Extensions by their object identifiers (RFC 5280 §4.2).
+// Extensions by the last arc of their object identifiers, all of them below
+// id-ce, 2.5.29 (RFC 5280 §4.2.1).
 const (
-	oidKeyUsage         = "2.5.29.15"
-	oidAltName          = "2.5.29.17"
-	oidBasicConstraints = "2.5.29.19"
-	oidNameConstraints  = "2.5.29.30"
-	oidCRLPoints        = "2.5.29.31"
-	oidPolicies         = "2.5.29.32"
-	oidPolicyMappings   = "2.5.29.33"
-	oidAuthorityKeyID   = "2.5.29.35"
-	oidPolicyLimits     = "2.5.29.36"
-	oidExtKeyUsage      = "2.5.29.37"
-	oidInhibitAny       = "2.5.29.54"
+	oidKeyUsage         = 15
+	oidAltName          = 17
+	oidBasicConstraints = 19
+	oidNameConstraints  = 30
+	oidCRLPoints        = 31
+	oidPolicies         = 32
+	oidPolicyMappings   = 33
+	oidAuthorityKeyID   = 35
+	oidPolicyLimits     = 36
+	oidExtKeyUsage      = 37
+	oidInhibitAny       = 54
 )
 
+// arc returns the last arc of an object identifier below id-ce, -1 for others.
+func arc(id asn1.ObjectIdentifier) int {
+	if len(id) == 4 && id[0] == 2 && id[1] == 5 && id[2] == 29 {
+		return id[3]
+	}
+	return -1
+}
+
 // extension returns the value of an extension.
-func extension(c *x509.Certificate, id string) ([]byte, bool) {
-	for _, e := range c.Extensions {
-		if e.Id.String() == id {
-			return e.Value, true
+func extension(c *x509.Certificate, id int) ([]byte, bool) {
+	for i := range c.Extensions {
+		if arc(c.Extensions[i].Id) == id {
+			return c.Extensions[i].Value, true
 		}
 	}
 	return nil, false
 }
 
 // unknownCritical returns the first critical extension that is not in known.
-func unknownCritical(c *x509.Certificate, known []string) (id string, found bool) {
+func unknownCritical(c *x509.Certificate, known []int) (id string, found bool) {
 	for _, e := range c.Extensions {
-		if id := e.Id.String(); e.Critical && !slices.Contains(known, id) {
-			return id, true
+		if e.Critical && !slices.Contains(known, arc(e.Id)) {
+			return e.Id.String(), true
 		}
 	}
 	return "", false

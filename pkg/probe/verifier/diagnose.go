@@ -112,7 +112,7 @@ func (in input) intermediateRoot(p path) *x509.Certificate {
 		if in.selfSigned(top) && sameName(root, top) && in.signedBy(root, top) == nil {
 			return root
 		}
-		if len(p.certs) > 1 && !selfIssued(top) && canonicalDN(root.RawIssuer) == canonicalDN(top.RawIssuer) {
+		if len(p.certs) > 1 && !selfIssued(top) && sameDN(root.RawIssuer, top.RawIssuer) {
 			return root
 		}
 	}

@@ -3,11 +3,24 @@
 package verifier
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"encoding/hex"
 	"strings"
 	"unicode/utf16"
 )
+
+// sameDN reports whether OpenSSL and BoringSSL take two encoded names for equal.
+func sameDN(a, b []byte) bool {
+	const empty = 2 // an empty SEQUENCE
+	switch {
+	case bytes.Equal(a, b):
+		return true
+	case len(a) == empty || len(b) == empty:
+		return false
+	}
+	return namesSeen.get(a, canonicalDN) == namesSeen.get(b, canonicalDN)
+}
 
 // canonicalDN returns a key that is equal for two encoded names exactly if
 // OpenSSL and BoringSSL take them for equal: string values are compared

@@ -27,5 +27,5 @@ func Names(child, issuer *x509.Certificate) bool {
 // SameSubject reports whether two certificates bear one name, compared as
 // [Names] does. It is false for nil.
 func SameSubject(a, b *x509.Certificate) bool {
-	return a != nil && b != nil && canonicalDN(a.RawSubject) == canonicalDN(b.RawSubject)
+	return a != nil && b != nil && sameDN(a.RawSubject, b.RawSubject)
 }

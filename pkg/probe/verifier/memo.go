@@ -46,3 +46,41 @@ func (m *memo) check(child, issuer *x509.Certificate, verify func(child, issuer 
 	}
 	return err
 }
+
+// forms remembers the canonical forms of names. A mesh has few names, and each
+// is compared with several others for every chain.
+type forms struct {
+	mu   sync.RWMutex
+	form map[string]string
+}
+
+// Bounds of the memory: about 600 KiB, in which long names have no place. When
+// it is full it starts afresh.
+const (
+	maxForms = 1024
+	maxForm  = 256
+)
+
+//nolint:gochecknoglobals // the memory of a pure function: no caller can tell whether it is there
+var namesSeen = forms{form: map[string]string{}}
+
+// get is canon, unless raw was given before.
+func (m *forms) get(raw []byte, canon func([]byte) string) string {
+	m.mu.RLock()
+	form, known := m.form[string(raw)]
+	m.mu.RUnlock()
+	if known {
+		return form
+	}
+	form = canon(raw)
+	if len(raw) > maxForm {
+		return form
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.form) >= maxForms {
+		clear(m.form)
+	}
+	m.form[string(raw)] = form
+	return form
+}

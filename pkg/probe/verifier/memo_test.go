@@ -40,3 +40,23 @@ func TestMemoRemembersGoodSignaturesOnly(t *testing.T) {
 		t.Errorf("%d remembered, bound %d", len(m.good), maxMemo)
 	}
 }
+
+func TestFormsRememberWithinBounds(t *testing.T) {
+	m, calls := forms{form: map[string]string{}}, 0
+	canon := func(raw []byte) string { calls++; return "form of " + string(raw) }
+	for range 2 {
+		if got := m.get([]byte("name"), canon); got != "form of name" || calls != 1 {
+			t.Errorf("%q after %d calls", got, calls)
+		}
+	}
+	long := make([]byte, maxForm+1)
+	if m.get(long, canon) == "" || len(m.form) != 1 {
+		t.Errorf("%d remembered, a long name among them", len(m.form))
+	}
+	for i := range maxForms + 1 {
+		m.get([]byte{byte(i), byte(i >> 8)}, canon)
+	}
+	if len(m.form) > maxForms {
+		t.Errorf("%d remembered, bound %d", len(m.form), maxForms)
+	}
+}

@@ -243,7 +243,7 @@ func wrongIssuerFirst(in input, p path) (string, int, bool) {
 	}
 	for i, c := range p.intermediates() {
 		first := boringSSL().issuer(in, p.certs[i], in.sent)
-		if first == nil || canonicalDN(first.RawIssuer) == canonicalDN(c.RawIssuer) {
+		if first == nil || sameDN(first.RawIssuer, c.RawIssuer) {
 			continue
 		}
 		return fmt.Sprintf("%s is sent as issued by %s before it is sent as issued by %s", dn(c), first.Issuer, c.Issuer), i + 1, true

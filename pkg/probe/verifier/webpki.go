@@ -102,8 +102,8 @@ func looped(certs []*x509.Certificate, c *x509.Certificate) bool {
 
 // webpkiCritical are the extensions that webpki reads. Source: src/cert.rs,
 // remember_cert_extension. A critical one beside them is refused while parsing.
-func webpkiCritical() []string {
-	return []string{
+func webpkiCritical() []int {
+	return []int{
 		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints, oidExtKeyUsage,
 	}
 }

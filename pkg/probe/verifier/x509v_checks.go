@@ -14,8 +14,8 @@ const (
 
 // x509Critical are the extensions that BoringSSL and OpenSSL process. Source:
 // crypto/x509/v3_purp.c, X509_supported_extension.
-func x509Critical() []string {
-	return []string{
+func x509Critical() []int {
+	return []int{
 		oidKeyUsage, oidAltName, oidBasicConstraints, oidNameConstraints, oidCRLPoints,
 		oidPolicies, oidPolicyMappings, oidPolicyLimits, oidExtKeyUsage, oidInhibitAny,
 	}
