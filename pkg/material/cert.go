@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 )
@@ -37,7 +38,7 @@ func certificate(der []byte) Certificate {
 func factsOf(cert *x509.Certificate) Facts {
 	f := Facts{
 		Subject: clip(cert.Subject.String()), Issuer: clip(cert.Issuer.String()), Serial: serial(cert.SerialNumber),
-		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
+		NotBefore: utc(cert.NotBefore), NotAfter: utc(cert.NotAfter),
 		CA:   cert.IsCA,
 		SPKI: verifier.SPKI(cert), SKI: hex.EncodeToString(cert.SubjectKeyId), AKI: hex.EncodeToString(cert.AuthorityKeyId),
 		Key: keyType(cert.PublicKey), Signature: cert.SignatureAlgorithm.String(),
@@ -110,4 +111,13 @@ func spkiHash(der []byte) string {
 // selfIssued reports whether subject and issuer are one name.
 func (c Certificate) selfIssued() bool {
 	return c.Subject == c.Issuer && c.Subject != ""
+}
+
+// utc is a time in UTC, zero where its year has not four digits there, which JSON
+// cannot say.
+func utc(at time.Time) time.Time {
+	if at = at.UTC(); at.Year() < 1 || at.Year() > 9999 {
+		return time.Time{}
+	}
+	return at
 }

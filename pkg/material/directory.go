@@ -157,7 +157,7 @@ func (f *found) holds() Holds {
 // expect takes over what an entry held and says where that is not its role.
 func (d *Document) expect(name string, f found, key, crl bool) {
 	complain := func(code Code, what, hint string) {
-		f.problems = append(f.problems, Problem{Code: code, Entry: name, What: what, Hint: hint})
+		f.problems = append(f.problems, Problem{Code: code, Entry: clip(name), What: what, Hint: hint})
 	}
 	private := slices.DeleteFunc(slices.Clone(f.keys), func(k Key) bool { return k.Public })
 	switch {

@@ -47,6 +47,7 @@ func (r *reader) entry(name string, content []byte) found {
 			})
 		}
 	}
+	name = clip(name)
 	for i := range f.certs {
 		f.certs[i].Entry = name
 	}

@@ -223,7 +223,7 @@ func (r *reader) object(m manifest, line int) ([]Document, error) {
 		Shape: ShapeOther, Immutable: m.Immutable,
 	}
 	if at, err := time.Parse(time.RFC3339, m.Metadata.Created); err == nil {
-		d.Object.Created = at.UTC()
+		d.Object.Created = utc(at)
 	}
 	switch m.Kind {
 	case "Secret":

@@ -16,7 +16,7 @@ const (
 	endMark   = "-----END "
 	dashes    = "-----"
 	// lookAround bounds how much of a line is looked at beside a mark.
-	lookAround = 4096
+	lookAround = 256
 )
 
 // block is one PEM block, however badly written.

@@ -63,7 +63,7 @@ func revocations(b block) RevocationList {
 	if list.Number != nil {
 		l.Number = clip(list.Number.String())
 	}
-	l.ThisUpdate, l.NextUpdate = list.ThisUpdate.UTC(), list.NextUpdate.UTC()
+	l.ThisUpdate, l.NextUpdate = utc(list.ThisUpdate), utc(list.NextUpdate)
 	l.Signature = list.SignatureAlgorithm.String()
 	l.Revoked = len(list.RevokedCertificateEntries)
 	for _, e := range list.RevokedCertificateEntries[:min(l.Revoked, maxSerials)] {

@@ -184,7 +184,7 @@ func moment(validity *cryptobyte.String) time.Time {
 	}
 	for _, layout := range layouts {
 		if at, err := time.Parse(layout, string(raw)); err == nil {
-			return at.UTC()
+			return utc(at)
 		}
 	}
 	return time.Time{}

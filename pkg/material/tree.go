@@ -123,7 +123,7 @@ func (n node) time() time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	return at.UTC()
+	return utc(at)
 }
 
 // typeIs reports whether the message is of a type, whatever its package's version.
