@@ -6,66 +6,65 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meshprobe/meshprobe/pkg/agent"
+	"github.com/meshprobe/meshprobe/pkg/cluster/agent"
 )
 
-// agentFlags are those of the server that meshprobe puts into a cluster.
-type agentFlags struct {
-	listen  string
-	life    time.Duration
-	streams int
-}
+// agentToken is the environment variable that holds what an agent knows its
+// caller by; a flag would show it to everybody.
+const agentToken = "MESHPROBE_AGENT_TOKEN"
 
+// agentCommand is what meshprobe runs inside a cluster, to see the network as
+// pods see it.
 func (c *cli) agentCommand() *cobra.Command {
-	var f agentFlags
+	var listen string
+	var allow []string
+	var lifetime time.Duration
 	cmd := &cobra.Command{
-		Use:   "agent",
-		Short: "Pass streams on from inside a cluster (what --allow-agent runs)",
-		Long: `agent is what --allow-agent runs in a short-lived pod: it dials where the pod
-would and passes bytes, so that meshprobe's own TLS reaches peers that only the
-cluster's network reaches. It listens on loopback: whoever may port-forward to
-the pod may use it, nobody else. It ends by itself after --for.`,
-		Example: "  meshprobe agent --for 10m",
-		Args:    exactArgs(0, "no arguments"),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.agent(cmd.Context(), f) },
+		Use: "agent", Short: "Carry TCP streams into the pod network of a cluster", Hidden: true,
+		Long: `agent runs in a pod and carries the streams of a meshprobe outside into the
+pod network. It bridges bytes only: TLS stays end to end, and no key is ever
+here. It knows its caller by the token in ` + agentToken + `, and dials
+only the ranges of --allow.`,
+		Args: exactArgs(0, "no arguments"), Example: "  meshprobe agent --allow 10.244.0.0/16",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.serveAgent(cmd.Context(), listen, allow, lifetime)
+		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.listen, "listen", "127.0.0.1:15080", "loopback `ADDRESS` to listen on")
-	fl.DurationVar(&f.life, "for", 10*time.Minute, "how long the agent lives")
-	fl.IntVar(&f.streams, "streams", agent.DefaultStreams, "streams that may be open at once")
+	fl.StringVar(&listen, "listen", agent.DefaultAddress, "`ADDRESS` to take streams at; loopback is what port-forward reaches")
+	fl.StringArrayVar(&allow, "allow", nil, "`RANGE` that may be dialed, such as 10.244.0.0/16; repeatable")
+	fl.DurationVar(&lifetime, "lifetime", 0, "end after this time, whatever happens (default: never)")
 	return cmd
 }
 
-// check refuses what would open the agent to others, or never end.
-func (f *agentFlags) check() error {
-	host, _, err := net.SplitHostPort(f.listen)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return &usageError{msg: fmt.Sprintf("--listen %q is not a loopback address with a port", f.listen), hint: "for example: --listen 127.0.0.1:15080"}
+func (c *cli) serveAgent(ctx context.Context, listen string, allow []string, lifetime time.Duration) error {
+	s := &agent.Server{Token: c.Getenv(agentToken)}
+	if s.Token == "" {
+		return &usageError{msg: "agent needs a token in " + agentToken, hint: "agents are started by meshprobe itself"}
 	}
-	if f.life <= 0 {
-		return &usageError{msg: fmt.Sprintf("--for %s: an agent needs some time", f.life), hint: "for example: --for 10m"}
+	for _, text := range allow {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return &usageError{msg: fmt.Sprintf("--allow: %q is no range", text), hint: "for example: --allow 10.244.0.0/16"}
+		}
+		s.Allow = append(s.Allow, p.Masked())
 	}
-	if f.streams < 1 {
-		return &usageError{msg: fmt.Sprintf("--streams %d: there must be at least one", f.streams), hint: "for example: --streams 256"}
+	if len(s.Allow) == 0 {
+		return &usageError{msg: "agent needs to know what it may dial", hint: "for example: --allow 10.244.0.0/16"}
 	}
-	return nil
-}
-
-func (c *cli) agent(ctx context.Context, f agentFlags) error {
-	if err := f.check(); err != nil {
-		return err
+	if lifetime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lifetime)
+		defer cancel()
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.life)
-	defer cancel()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", f.listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return &usageError{msg: err.Error(), hint: "choose another --listen"}
+		return &usageError{msg: "--listen: " + err.Error(), hint: "for example: --listen " + agent.DefaultAddress}
 	}
-	_, _ = fmt.Fprintf(c.Err, "meshprobe: agent on %s for %s\n", ln.Addr(), f.life)
-	return (&agent.Server{Streams: f.streams}).Serve(ctx, ln)
+	return s.Serve(ctx, l)
 }

@@ -42,13 +42,15 @@ func (p *Provider) attachMember(ctx context.Context, spec cluster.ClusterSpec, k
 	if err != nil {
 		return nil, errors.New("the kubeconfig cannot be read") // the cause may quote it
 	}
+	way := &inside{}
 	c, err := live.Attach(ctx, live.Config{
-		Spec: spec, REST: config, RootNamespace: rootNamespace,
-		Options: live.Options{Write: true, Now: p.Now}, // the cluster is ours
+		Spec: spec, REST: config, RootNamespace: rootNamespace, Inside: true,
+		Options: live.Options{Write: true, Now: p.Now, Direct: way.dial}, // the cluster is ours
 	})
 	if err != nil {
 		return nil, err
 	}
+	way.kube, way.forward = c.Kubernetes, c.Forward
 	return &member{Cluster: c, api: cluster.APIServer{URL: "https://" + net.JoinHostPort(address, apiPort), CA: c.APIServer().CA}}, nil
 }
 

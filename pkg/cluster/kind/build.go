@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -210,14 +211,14 @@ func (b *builder) furnish(ctx context.Context, a *api, spec cluster.ClusterSpec,
 	if err != nil {
 		return in("workloads", spec.Name, err)
 	}
-	objects := append(eastWest(spec), workloads(spec, b.image, ztunnel)...)
+	objects := slices.Concat(eastWest(spec), agentObjects(b.image), workloads(spec, b.image, ztunnel))
 	if err := a.apply(ctx, objects); err != nil {
 		return in("workloads", spec.Name, err)
 	}
 	if err := a.balance(ctx, address); err != nil {
 		return in("gateways", spec.Name, err)
 	}
-	namespaces := []string{rootNamespace}
+	namespaces := []string{rootNamespace, agentNamespace}
 	for _, ns := range spec.Namespaces {
 		namespaces = append(namespaces, ns.Name)
 	}

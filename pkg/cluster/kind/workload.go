@@ -146,7 +146,7 @@ func deployment(member string, ns cluster.NamespaceSpec, w cluster.WorkloadSpec,
 			"spec": obj{
 				"serviceAccountName":            w.ServiceAccount,
 				"terminationGracePeriodSeconds": int64(1),
-				"containers":                    []any{container(member+"/"+ns.Name+"/"+w.Name, w, image)},
+				"containers":                    []any{application(member+"/"+ns.Name+"/"+w.Name, w, image)},
 			},
 		},
 	}})
@@ -168,22 +168,30 @@ func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) o
 	return out
 }
 
-// container is the application: a program that answers with its name.
-func container(name string, w cluster.WorkloadSpec, image string) obj {
-	c := obj{
+// application is what a workload runs: a program that answers with its name.
+func application(name string, w cluster.WorkloadSpec, image string) obj {
+	args := []any{"app", "--name", name}
+	if w.Service != nil {
+		args = append(args, "--listen", ":"+strconv.Itoa(int(w.Service.Port)))
+	}
+	c := container(args, image)
+	if w.Service != nil {
+		c["ports"] = []any{obj{"containerPort": int64(w.Service.Port)}}
+	}
+	return c
+}
+
+// container runs meshprobe with no rights at all.
+func container(args []any, image string) obj {
+	return obj{
 		"name": "app", "image": image, "imagePullPolicy": "IfNotPresent",
-		"command": []any{program}, "args": []any{"app", "--name", name},
+		"command": []any{program}, "args": args,
 		"resources": obj{"requests": obj{"cpu": "5m", "memory": "16Mi"}},
 		"securityContext": obj{
 			"runAsNonRoot": true, "runAsUser": int64(65534), "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
 			"capabilities": obj{"drop": []any{"ALL"}}, "seccompProfile": obj{"type": "RuntimeDefault"},
 		},
 	}
-	if w.Service != nil {
-		c["args"] = append(c["args"].([]any), "--listen", ":"+strconv.Itoa(int(w.Service.Port))) //nolint:forcetypeassert // made above
-		c["ports"] = []any{obj{"containerPort": int64(w.Service.Port)}}
-	}
-	return c
 }
 
 func lower(s string) string { return strings.ToLower(s) }
