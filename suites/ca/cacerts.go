@@ -33,14 +33,6 @@ func plugged(a seen.Authority) (*seen.CASecret, *x509.Certificate, probe.Finding
 	return a.Plugin, a.Plugin.CACert.Leaf(), probe.Finding{}
 }
 
-// signed checks the signature itself: names and key identifiers of two
-// clusters' CAs may well be equal. It does not ask whether the issuer may sign.
-func signed(child, issuer *x509.Certificate) bool {
-	return issuer.CheckSignature(child.SignatureAlgorithm, child.RawTBSCertificate, child.Signature) == nil
-}
-
-func selfSigned(c *x509.Certificate) bool { return signed(c, c) }
-
 // path climbs from the signing certificate to a certificate of root-cert.pem,
 // by signature, through cert-chain.pem. The second result is false where it
 // ends before.
@@ -53,10 +45,10 @@ func path(s *seen.CASecret) ([]*x509.Certificate, bool) {
 			way[len(way)-1] = anchor
 			return way, true
 		}
-		if anchor := find(roots, func(c *x509.Certificate) bool { return signed(top, c) }); anchor != nil {
+		if anchor := find(roots, func(c *x509.Certificate) bool { return verifier.Signed(top, c) }); anchor != nil {
 			return append(way, anchor), true
 		}
-		next := find(between, func(c *x509.Certificate) bool { return !sameKey(c, top) && signed(top, c) })
+		next := find(between, func(c *x509.Certificate) bool { return !sameKey(c, top) && verifier.Signed(top, c) })
 		if next == nil {
 			break
 		}
@@ -84,5 +76,3 @@ func files(s *seen.CASecret, at time.Time) []probe.Evidence {
 		seen.ChainEvidence("root-cert.pem", s.Root, at).As(probe.KindBundle),
 	}
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -50,7 +50,7 @@ func judgeChainOrder(a seen.Authority) []probe.Finding {
 func orderProblem(cert *x509.Certificate, chain, roots []*x509.Certificate) (c probe.Cause, want, got string) {
 	first := "first " + seen.Subject(cert) + ", key " + seen.ShortKey(cert)
 	isSigner := func(c *x509.Certificate) bool { return sameKey(c, cert) }
-	isIntermediate := func(c *x509.Certificate) bool { return !selfSigned(c) }
+	isIntermediate := func(c *x509.Certificate) bool { return !verifier.SelfSigned(c) }
 	switch {
 	case len(chain) > 0 && isSigner(chain[0]):
 	case find(chain, isSigner) != nil:
@@ -63,9 +63,9 @@ func orderProblem(cert *x509.Certificate, chain, roots []*x509.Certificate) (c p
 	for i, c := range chain[1:] {
 		before := chain[i]
 		switch {
-		case selfSigned(c) && find(roots, func(r *x509.Certificate) bool { return sameKey(r, c) }) == nil:
+		case verifier.SelfSigned(c) && find(roots, func(r *x509.Certificate) bool { return sameKey(r, c) }) == nil:
 			return causeOtherRoot, "no root but those of root-cert.pem", fmt.Sprintf("certificate %d is %s, key %s", i+2, seen.Subject(c), seen.ShortKey(c))
-		case !sameKey(c, before) && !signed(before, c):
+		case !sameKey(c, before) && !verifier.Signed(before, c):
 			return causeOrder, "each certificate followed by its issuer", fmt.Sprintf("certificate %d did not sign certificate %d", i+2, i+1)
 		}
 	}

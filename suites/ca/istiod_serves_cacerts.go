@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
@@ -54,7 +55,7 @@ func judgeIstiodServesCACerts(a seen.Authority) []probe.Finding {
 			continue
 		}
 		got := probe.WantGot("issuer of the "+chain.label, seen.Subject(cert)+", key "+seen.ShortKey(cert), issuerOf(leaf, a)).As(probe.KindCert)
-		if !signed(leaf, cert) {
+		if !verifier.Signed(leaf, cert) {
 			return []probe.Finding{probe.Failing(stale(leaf, a), got, started(s, a), seen.ChainEvidence(chain.label, chain.certs, a.At))}
 		}
 		passed = append(passed, got)
@@ -74,7 +75,7 @@ func judgeIstiodServesCACerts(a seen.Authority) []probe.Finding {
 // stale says why istiod signs with something else.
 func stale(leaf *x509.Certificate, a seen.Authority) probe.Cause {
 	if a.SelfSigned != nil {
-		if own := a.SelfSigned.CACert.Leaf(); own != nil && signed(leaf, own) {
+		if own := a.SelfSigned.CACert.Leaf(); own != nil && verifier.Signed(leaf, own) {
 			return causeAfterIstiod
 		}
 	}
@@ -87,9 +88,9 @@ func stale(leaf *x509.Certificate, a seen.Authority) probe.Cause {
 func started(s *seen.CASecret, a seen.Authority) probe.Evidence {
 	got := "unknown"
 	if !a.IstiodStarted.IsZero() {
-		got = stamp(a.IstiodStarted)
+		got = seen.Stamp(a.IstiodStarted)
 	}
-	return probe.WantGot("start of istiod in "+a.Cluster, "after cacerts was made, "+stamp(s.Created), got)
+	return probe.WantGot("start of istiod in "+a.Cluster, "after cacerts was made, "+seen.Stamp(s.Created), got)
 }
 
 func issuerOf(leaf *x509.Certificate, a seen.Authority) string {
@@ -97,7 +98,7 @@ func issuerOf(leaf *x509.Certificate, a seen.Authority) string {
 		if s == nil {
 			continue
 		}
-		if c := s.CACert.Leaf(); c != nil && signed(leaf, c) {
+		if c := s.CACert.Leaf(); c != nil && verifier.Signed(leaf, c) {
 			return seen.Subject(c) + ", key " + seen.ShortKey(c)
 		}
 	}

@@ -34,7 +34,7 @@ func judgeLifetimeLeft(a seen.Authority) []probe.Finding {
 	for _, c := range way {
 		if code := validityProblem(c, a); code != "" {
 			return []probe.Finding{probe.Failing(cause.Chain(code),
-				probe.WantGot(seen.Subject(c)+" of "+a.Cluster, "valid at "+stamp(a.At), seen.Validity(c, a.At)), files(s, a.At)...)}
+				probe.WantGot(seen.Subject(c)+" of "+a.Cluster, "valid at "+seen.Stamp(a.At), seen.Validity(c, a.At)), files(s, a.At)...)}
 		}
 		passed = append(passed, probe.Text(seen.Subject(c), seen.Validity(c, a.At)))
 	}
@@ -47,7 +47,7 @@ func validityProblem(c *x509.Certificate, a seen.Authority) string {
 		return verifier.CauseClockSkew
 	case !a.At.After(c.NotAfter):
 		return ""
-	case selfSigned(c):
+	case verifier.SelfSigned(c):
 		return verifier.CauseRootExpired
 	default:
 		return verifier.CauseIntermediateExpired

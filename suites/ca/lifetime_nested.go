@@ -38,7 +38,7 @@ func judgeLifetimeNested(a seen.Authority) []probe.Finding {
 		if below := way[i]; below.NotAfter.After(c.NotAfter) {
 			return []probe.Finding{probe.Failing(causeOutlivesRoot,
 				probe.WantGot("end of "+seen.Subject(below)+" of "+a.Cluster,
-					"no later than "+stamp(c.NotAfter)+", the end of "+seen.Subject(c), stamp(below.NotAfter)), files(s, a.At)...)}
+					"no later than "+seen.Stamp(c.NotAfter)+", the end of "+seen.Subject(c), seen.Stamp(below.NotAfter)), files(s, a.At)...)}
 		}
 	}
 	return []probe.Finding{probe.Passing(probe.Text("ca-cert.pem", seen.Validity(cert, a.At)))}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
 
@@ -49,5 +50,5 @@ func judgeNotSelfSigned(a seen.Authority) []probe.Finding {
 // istiodMade recognises the default root: self-signed, and no name but an
 // organization (istio security/pkg/pki/ca/ca.go NewSelfSignedIstioCAOptions).
 func istiodMade(c *x509.Certificate) bool {
-	return c != nil && len(c.Subject.Names) == 1 && len(c.Subject.Organization) == 1 && selfSigned(c)
+	return c != nil && len(c.Subject.Names) == 1 && len(c.Subject.Organization) == 1 && verifier.SelfSigned(c)
 }

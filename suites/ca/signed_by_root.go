@@ -50,7 +50,7 @@ func judgeSignedByRoot(a seen.Authority) []probe.Finding {
 		return []probe.Finding{probe.Failing(causeChainInvalid,
 			probe.WantGot("issuer of "+seen.Subject(top)+" in "+a.Cluster, "the key that signed it, in root-cert.pem or cert-chain.pem",
 				"no certificate there has that key; its name is "+seen.Name(top.Issuer.String())), evidence...)}
-	case !selfSigned(top):
+	case !verifier.SelfSigned(top):
 		return []probe.Finding{probe.Failing(cause.Chain(verifier.CauseRootIntermediate),
 			probe.WantGot("root-cert.pem of "+a.Cluster, "a self-signed root", seen.Describe(top, a.At)), evidence...)}
 	}
@@ -64,5 +64,5 @@ func judgeSignedByRoot(a seen.Authority) []probe.Finding {
 }
 
 func hasIntermediate(roots []*x509.Certificate) bool {
-	return find(roots, func(c *x509.Certificate) bool { return !selfSigned(c) }) != nil
+	return find(roots, func(c *x509.Certificate) bool { return !verifier.SelfSigned(c) }) != nil
 }

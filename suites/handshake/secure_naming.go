@@ -35,18 +35,8 @@ func judgeSecureNaming(e seen.Edge) []probe.Finding {
 	if slices.ContainsFunc(got, func(id string) bool { return slices.Contains(want, id) }) {
 		return []probe.Finding{probe.Passing(evidence)}
 	}
-	if slices.ContainsFunc(got, func(id string) bool { return differsInTrustDomainOnly(id, want) }) {
+	if slices.ContainsFunc(got, func(id string) bool { return seen.OtherTrustDomain(id, want) }) {
 		return []probe.Finding{probe.Failing(cause.Chain(verifier.CauseTrustDomainSidecar), evidence)}
 	}
 	return []probe.Finding{probe.Failing(cause.Chain(verifier.CauseWrongIdentity), evidence)}
-}
-
-func differsInTrustDomainOnly(id string, want []string) bool {
-	return slices.ContainsFunc(want, func(w string) bool { return idPath(w) == idPath(id) })
-}
-
-// idPath is a SPIFFE ID without its trust domain.
-func idPath(id string) string {
-	_, path, _ := strings.Cut(strings.TrimPrefix(id, "spiffe://"), "/")
-	return path
 }

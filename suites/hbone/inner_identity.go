@@ -59,18 +59,8 @@ func judgeIdentity(e seen.Edge, layer string, h seen.Handshake, want []string, m
 		return f
 	}
 	f.Cause = mismatch
-	if slices.ContainsFunc(h.URIs(), func(id string) bool { return otherTrustDomain(id, want) }) {
+	if slices.ContainsFunc(h.URIs(), func(id string) bool { return seen.OtherTrustDomain(id, want) }) {
 		f.Cause = cause.Chain(verifier.CauseTrustDomainAmbient)
 	}
 	return f
-}
-
-// otherTrustDomain says whether id differs from one of want in nothing but
-// its trust domain.
-func otherTrustDomain(id string, want []string) bool {
-	_, path, _ := strings.Cut(strings.TrimPrefix(id, "spiffe://"), "/")
-	return slices.ContainsFunc(want, func(w string) bool {
-		_, wantPath, _ := strings.Cut(strings.TrimPrefix(w, "spiffe://"), "/")
-		return path == wantPath
-	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
 
@@ -38,7 +39,7 @@ func judgeCurrentCA(o seen.Workload) []probe.Finding {
 	if signer == nil {
 		return []probe.Finding{probe.Skipping("the cluster's CA certificate is not known")}
 	}
-	if signed(leaf, signer) {
+	if verifier.Signed(leaf, signer) {
 		return []probe.Finding{probe.Passing(probe.Text("issued by", seen.Describe(signer, o.At)))}
 	}
 	evidence := []probe.Evidence{
@@ -51,16 +52,9 @@ func judgeCurrentCA(o seen.Workload) []probe.Finding {
 	return []probe.Finding{probe.Failing(causeStaleLeaf, evidence[0], evidence[1])}
 }
 
-// signed checks the signature itself: names and key identifiers of two
-// clusters' CAs may well be equal. Go refuses a parent that is no CA, which is
-// a matter for other probes.
-func signed(leaf, signer *x509.Certificate) bool {
-	return signer.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil
-}
-
 func issuerOf(o seen.Workload, leaf *x509.Certificate) string {
 	for _, c := range o.Handshake.Chain.Parsed()[1:] {
-		if signed(leaf, c) {
+		if verifier.Signed(leaf, c) {
 			return seen.Describe(c, o.At)
 		}
 	}

@@ -3,8 +3,6 @@
 package identity
 
 import (
-	"time"
-
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
@@ -32,11 +30,9 @@ func judgeInsideIssuer(o seen.Workload) []probe.Finding {
 	for _, c := range o.Handshake.Chain.Parsed()[1:] {
 		if leaf.NotAfter.After(c.NotAfter) {
 			return []probe.Finding{probe.Failing(cause.Chain(verifier.CauseOutlives),
-				probe.WantGot("end of the leaf of "+o.Workload.String(), "no later than "+stamp(c.NotAfter)+", the end of "+seen.Subject(c), stamp(leaf.NotAfter)),
+				probe.WantGot("end of the leaf of "+o.Workload.String(), "no later than "+seen.Stamp(c.NotAfter)+", the end of "+seen.Subject(c), seen.Stamp(leaf.NotAfter)),
 				seen.ChainEvidence("chain presented", o.Handshake.Chain, o.At))}
 		}
 	}
 	return []probe.Finding{probe.Passing(probe.Text("leaf of "+o.Workload.String(), seen.Validity(leaf, o.At)))}
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

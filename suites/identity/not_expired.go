@@ -35,7 +35,7 @@ func judgeNotExpired(o seen.Workload) []probe.Finding {
 			continue
 		}
 		return []probe.Finding{probe.Failing(cause.Chain(code),
-			probe.WantGot(seen.Subject(c)+", presented by "+o.Workload.String(), "valid at "+stamp(o.At), seen.Validity(c, o.At)),
+			probe.WantGot(seen.Subject(c)+", presented by "+o.Workload.String(), "valid at "+seen.Stamp(o.At), seen.Validity(c, o.At)),
 			seen.ChainEvidence("chain presented", o.Handshake.Chain, o.At))}
 	}
 	return []probe.Finding{probe.Passing(probe.Text("leaf of "+o.Workload.String(), seen.Validity(leaf, o.At)))}

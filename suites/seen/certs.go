@@ -171,15 +171,18 @@ func Name(dn string) string {
 // for a person to compare two.
 func ShortKey(cert *x509.Certificate) string { return verifier.ShortSPKI(cert) }
 
+// Stamp is a moment as reports write it.
+func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 // Validity says how long a certificate is still, or was, valid.
 func Validity(cert *x509.Certificate, at time.Time) string {
 	switch {
 	case at.Before(cert.NotBefore):
-		return fmt.Sprintf("not valid before %s (in %s)", cert.NotBefore.UTC().Format(time.RFC3339), Span(cert.NotBefore.Sub(at)))
+		return fmt.Sprintf("not valid before %s (in %s)", Stamp(cert.NotBefore), Span(cert.NotBefore.Sub(at)))
 	case at.After(cert.NotAfter):
-		return fmt.Sprintf("expired %s (%s ago)", cert.NotAfter.UTC().Format(time.RFC3339), Span(at.Sub(cert.NotAfter)))
+		return fmt.Sprintf("expired %s (%s ago)", Stamp(cert.NotAfter), Span(at.Sub(cert.NotAfter)))
 	default:
-		return fmt.Sprintf("valid until %s (%s left)", cert.NotAfter.UTC().Format(time.RFC3339), Span(cert.NotAfter.Sub(at)))
+		return fmt.Sprintf("valid until %s (%s left)", Stamp(cert.NotAfter), Span(cert.NotAfter.Sub(at)))
 	}
 }
 

@@ -57,7 +57,7 @@ func judgeRoots(o rootsSeen) []probe.Finding {
 		"a key in common with "+o.A.Cluster+":\n"+o.A.Roots.Describe(o.At), o.B.Roots.Describe(o.At)).As(probe.KindBundle)
 	shared := sharedRoots(a, b)
 	for _, c := range shared {
-		if selfSigned(c) {
+		if verifier.SelfSigned(c) {
 			return []probe.Finding{probe.Passing(probe.Text("shared root", seen.Describe(c, o.At)))}
 		}
 	}
@@ -88,13 +88,9 @@ func sharedRoots(a, b []*x509.Certificate) []*x509.Certificate {
 	return shared
 }
 
-func selfSigned(c *x509.Certificate) bool {
-	return c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
-}
-
 func anyIntermediate(certs []*x509.Certificate) bool {
 	for _, c := range certs {
-		if !selfSigned(c) {
+		if !verifier.SelfSigned(c) {
 			return true
 		}
 	}
