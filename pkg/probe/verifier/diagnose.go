@@ -75,7 +75,7 @@ func (in input) trustCause(p path) (cause, detail string) {
 			dn(root), ShortSPKI(root), root.Issuer)
 	}
 	for _, c := range slices.Concat(in.opts.Roots, in.sent) {
-		if id := authorityKeyOf(top).ID; len(id) > 0 && sameName(top, c) && bytes.Equal(id, c.SubjectKeyId) {
+		if id := authorityKeyOf(top).ID; len(id) > 0 && !in.selfSigned(top) && sameName(top, c) && bytes.Equal(id, c.SubjectKeyId) {
 			return CauseUnknown, fmt.Sprintf("%s has the key %x that the certificate below it names, and has not made the signature there: one of the two is damaged",
 				dn(c), id)
 		}

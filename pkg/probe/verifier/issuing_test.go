@@ -3,6 +3,10 @@
 package verifier
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,5 +77,33 @@ func TestIssuingSaysWhyNot(t *testing.T) {
 				t.Errorf("cause %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestRootThatNamesItself: roots that OpenSSL makes carry an authority key
+// identifier, their own. They are not damaged for that.
+func TestRootThatNamesItself(t *testing.T) {
+	chain, roots := load(t, "good")
+	root := chain.Certs[2]
+	name, err := asn1.Marshal(pkix.Name{CommonName: "names itself"}.ToRDNSequence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := &x509.Certificate{
+		SerialNumber: big.NewInt(1), RawSubject: name, AuthorityKeyId: []byte{1, 2, 3}, SubjectKeyId: []byte{1, 2, 3},
+		NotBefore: root.NotBefore, NotAfter: root.NotAfter, IsCA: true, BasicConstraintsValid: true,
+	}
+	ext, err := asn1.Marshal(authorityKey{ID: []byte{1, 2, 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	self.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 35}, Value: ext}}
+	other, _, err := resign(self, self, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause, detail := DiagnoseIssuing(Chain{Certs: []*x509.Certificate{other}}, "spiffe://cluster.local/ns/a/sa/b", Options{Roots: roots, At: fixtures.PKITime()})
+	if cause != CauseRootDistinctDN {
+		t.Errorf("cause %s (%s), want %s", cause, detail, CauseRootDistinctDN)
 	}
 }
