@@ -78,7 +78,13 @@ func lineOf(e probe.Exhibit) string {
 // drawings writes what exhibits say of themselves, line by line as it stands.
 func (p *page) drawings(texts []string, style string) {
 	for _, text := range texts {
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
 		n := 0
+		if text == "" {
+			continue
+		}
 		for l := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 			if n++; n > maxPageLines {
 				p.dim("  … (the rest is in -o json)")
@@ -87,9 +93,7 @@ func (p *page) drawings(texts []string, style string) {
 			p.drawn(l, style)
 			style = ""
 		}
-		if n > 0 {
-			p.blank()
-		}
+		p.blank()
 	}
 }
 
