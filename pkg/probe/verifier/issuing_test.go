@@ -102,7 +102,7 @@ func TestRootThatNamesItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cause, detail := DiagnoseIssuing(Chain{Certs: []*x509.Certificate{other}}, "spiffe://cluster.local/ns/a/sa/b", Options{Roots: roots, At: fixtures.PKITime()})
+	cause, detail := DiagnoseIssuing(Chain{Certs: []*x509.Certificate{other, other}}, "spiffe://cluster.local/ns/a/sa/b", Options{Roots: roots, At: fixtures.PKITime()})
 	if cause != CauseRootDistinctDN {
 		t.Errorf("cause %s (%s), want %s", cause, detail, CauseRootDistinctDN)
 	}
