@@ -20,7 +20,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{
 		"pkg/report/...", "suites/...", "pkg/federate/...", "pkg/probe", "pkg/probe/spec", "pkg/probe/verifier",
-		"pkg/agent", "pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/agent", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/agent", "pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"suites", []string{
 		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/material", "pkg/cluster",
@@ -43,9 +43,7 @@ var layers = []layer{
 	{"pkg/cluster/istioca", []string{"pkg/cluster"}},
 	{"pkg/agent", nil},
 	{"pkg/cluster/live", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/istioca"}},
-	// What stands inside a cluster knows nothing of clusters.
-	{"pkg/cluster/agent", nil},
-	{"pkg/cluster/kind", []string{"pkg/cluster", "pkg/cluster/agent", "pkg/cluster/live"}},
+	{"pkg/cluster/kind", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/live"}},
 	{"pkg/cluster/embedded", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"fixtures", nil},
 	{"fixtures/gen", []string{"fixtures", "fixtures/corpus", "pkg/...", "suites/..."}},

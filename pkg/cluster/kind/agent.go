@@ -4,9 +4,6 @@ package kind
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -17,44 +14,28 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshprobe/meshprobe/pkg/cluster/agent"
+	"github.com/meshprobe/meshprobe/pkg/agent"
 )
 
 // Names of what stands in for a pod of the cluster.
 const (
 	agentNamespace = "meshprobe"
 	agentName      = "agent"
-	agentTokenKey  = "token"
-	agentTokenEnv  = "MESHPROBE_AGENT_TOKEN"
+	agentPort      = 15080
 )
-
-// ownRanges are the addresses that a cluster in Docker has: private ones.
-func ownRanges() []any {
-	var args []any
-	for _, r := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
-		args = append(args, "--allow", r)
-	}
-	return args
-}
 
 // agentObjects are an agent in a namespace of its own, outside the mesh.
 func agentObjects(image string) []*unstructured.Unstructured {
-	token := make([]byte, 32)
-	_, _ = rand.Read(token) // never fails
-	c := container(append([]any{"agent"}, ownRanges()...), image)
-	c["env"] = []any{obj{"name": agentTokenEnv, "valueFrom": obj{"secretKeyRef": obj{"name": agentName, "key": agentTokenKey}}}}
-	labels := obj{"app": agentName, injectLabel: "false"}
 	return []*unstructured.Unstructured{
 		object("v1", "Namespace", "", agentNamespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}, nil),
-		object("v1", "Secret", agentNamespace, agentName, nil, obj{"data": obj{agentTokenKey: base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(token)))}}),
 		object("apps/v1", "Deployment", agentNamespace, agentName, nil, obj{"spec": obj{
 			"replicas": int64(1),
 			"selector": obj{"matchLabels": obj{"app": agentName}},
 			"template": obj{
-				"metadata": obj{"labels": labels},
+				"metadata": obj{"labels": obj{"app": agentName, injectLabel: "false"}},
 				"spec": obj{
 					"automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": int64(1),
-					"containers": []any{c},
+					"containers": []any{container([]any{"agent", "--listen", fmt.Sprintf("127.0.0.1:%d", agentPort)}, image)},
 				},
 			},
 		}}),
@@ -66,50 +47,44 @@ type inside struct {
 	kube    func() kubernetes.Interface
 	forward func(ctx context.Context, pod *corev1.Pod, port uint16) (net.Conn, error)
 
-	mu    sync.Mutex
-	pod   *corev1.Pod // of the agent, nil until it was found
-	token string
+	mu  sync.Mutex
+	pod *corev1.Pod // of the agent, nil until it was found
 }
 
-// dial opens a stream to a literal address.
+// dial opens a stream to host:port.
 func (i *inside) dial(ctx context.Context, addr string) (net.Conn, error) {
-	pod, token, err := i.find(ctx)
+	pod, err := i.find(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	d := &agent.Dialer{Token: token, Through: func(ctx context.Context) (net.Conn, error) {
-		c, err := i.forward(ctx, pod, agent.DefaultPort)
-		if err != nil && ctx.Err() == nil {
+	stream, err := i.forward(ctx, pod, agentPort)
+	if err != nil {
+		if ctx.Err() == nil {
 			i.forget(pod) // it may have been replaced
 		}
-		return c, err
-	}}
-	return d.Dial(ctx, addr)
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	return agent.Dial(ctx, stream, addr)
 }
 
 // find looks the agent up, once.
-func (i *inside) find(ctx context.Context) (*corev1.Pod, string, error) {
+func (i *inside) find(ctx context.Context) (*corev1.Pod, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.pod != nil {
-		return i.pod, i.token, nil
+		return i.pod, nil
 	}
-	core := i.kube().CoreV1()
-	secret, err := core.Secrets(agentNamespace).Get(ctx, agentName, metav1.GetOptions{})
+	pods, err := i.kube().CoreV1().Pods(agentNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + agentName})
 	if err != nil {
-		return nil, "", err
-	}
-	pods, err := core.Pods(agentNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + agentName})
-	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for k := range pods.Items {
 		if p := &pods.Items[k]; podReady(p) && p.DeletionTimestamp == nil {
-			i.pod, i.token = p, string(secret.Data[agentTokenKey])
-			return i.pod, i.token, nil
+			i.pod = p
+			return p, nil
 		}
 	}
-	return nil, "", errors.New("it does not run")
+	return nil, errors.New("it does not run")
 }
 
 func (i *inside) forget(pod *corev1.Pod) {
