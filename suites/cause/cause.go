@@ -73,7 +73,7 @@ var chains = []probe.Cause{
 	{Code: verifier.CauseEKU, Title: "the extended key usage forbids one of the two roles of a mesh workload", Try: []string{"issue the intermediate and the leaves with serverAuth and clientAuth, or with no extended key usage", restartIstiod, restartWorkloads}},
 	{Code: verifier.CauseNameConstraints, Title: "a CA carries URI name constraints: ztunnel refuses all of them", Try: []string{"issue the intermediate without URI name constraints", restartIstiod, restartWorkloads}},
 	{Code: verifier.CausePathLen, Title: "the chain is longer than a CA's path length allows", Try: []string{"issue the CA with a larger pathlen, or leave one CA out", restartIstiod, restartWorkloads}},
-	{Code: verifier.CauseWeak, Title: "a key or signature in the chain is too weak for one of the verifiers", Try: []string{"use RSA keys of at least 2048 bits or P-256, and SHA-256", refederate}},
+	{Code: verifier.CauseWeak, Title: "a key or signature in the chain is of a kind that one of the verifiers does not take", Try: []string{"use RSA keys of at least 2048 bits or P-256, and SHA-256", refederate}},
 	{Code: verifier.CauseSameDNAsRoot, Title: "the intermediate bears the root's name", Try: []string{"give root and intermediates different names", refederate}},
 	{Code: verifier.CauseDNEncoding, Title: "issuer and root have the same name in different encodings", Try: []string{"issue the intermediate with the root's subject byte for byte", refederate}},
 	{Code: verifier.CauseAKISerial, Title: "the authority key identifier names a serial number that the root no longer has", Try: []string{"issue the intermediates again under the root in force", refederate}},

@@ -71,10 +71,10 @@ func reasons(by cluster.DataPlane) []string {
 		verifier.CauseOversized, verifier.CauseRootIntermediate, verifier.CauseRootSameDN, verifier.CauseRootDistinctDN,
 		verifier.CauseWrongIntermediate, verifier.CauseIntermediateUnsent, verifier.CauseLeafExpired, verifier.CauseClockSkew,
 		verifier.CauseIntermediateExpired, verifier.CauseCriticalExtension, verifier.CauseNotACA, verifier.CauseEKU,
-		verifier.CauseNameConstraints, verifier.CausePathLen, verifier.CauseSANShape,
+		verifier.CauseNameConstraints, verifier.CausePathLen, verifier.CauseSANShape, verifier.CauseWeak,
 	}
 	if by == cluster.Ambient {
-		return append(both, verifier.CauseLeafIsCA, verifier.CauseWeak, verifier.CauseDNEncoding, verifier.CauseTrustDomainAmbient)
+		return append(both, verifier.CauseLeafIsCA, verifier.CauseDNEncoding, verifier.CauseTrustDomainAmbient)
 	}
 	return append(both, verifier.CauseRootExpired, verifier.CauseNoKeyCertSign, verifier.CauseKeyUsage, verifier.CauseSameDNAsRoot,
 		verifier.CauseAKISerial, verifier.CauseAKIDrift, verifier.CauseSameDNOrder, verifier.CauseTrustDomainSidecar)
