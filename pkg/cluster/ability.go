@@ -101,3 +101,8 @@ func (e *DeniedError) Error() string { return "missing permission: " + e.What }
 
 // Unwrap is the error of the API.
 func (e *DeniedError) Unwrap() error { return e.Err }
+
+// Relayed is what a connection of Dial may implement: it says whether the
+// stream passes through somebody who may forget what a peer said right before
+// it reset the connection.
+type Relayed interface{ Relayed() bool }

@@ -100,11 +100,7 @@ func (t Topology) checkEdge(e *Edge, line int) error {
 func (t Topology) end(r Ref, line int, what string, key func(WorkloadSpec) string) (WorkloadSpec, error) {
 	c, ok := t.Spec(r.Cluster)
 	if !ok {
-		names := make([]string, len(t.Clusters))
-		for i, c := range t.Clusters {
-			names[i] = c.Name
-		}
-		return WorkloadSpec{}, &TopologyError{Line: line, Msg: fmt.Sprintf("there is no cluster %q", r.Cluster), Hint: DidYouMean(r.Cluster, names)}
+		return WorkloadSpec{}, t.noCluster(r.Cluster, line)
 	}
 	var names []string
 	for ns, w := range c.workloads() {
@@ -117,4 +113,12 @@ func (t Topology) end(r Ref, line int, what string, key func(WorkloadSpec) strin
 		}
 	}
 	return WorkloadSpec{}, &TopologyError{Line: line, Msg: fmt.Sprintf("there is no %s %s", what, r), Hint: DidYouMean(r.String(), names)}
+}
+
+func (t Topology) noCluster(name string, line int) error {
+	names := make([]string, len(t.Clusters))
+	for i, c := range t.Clusters {
+		names[i] = c.Name
+	}
+	return &TopologyError{Line: line, Msg: fmt.Sprintf("there is no cluster %q", name), Hint: DidYouMean(name, names)}
 }

@@ -36,7 +36,15 @@ const maxTopology = 4 << 20
 // ParseTopology reads a topology file, strictly: an unknown field is an error
 // that names the field, its line and the nearest field there is. Errors are
 // *TopologyError.
-func ParseTopology(r io.Reader) (Topology, error) {
+func ParseTopology(r io.Reader) (Topology, error) { return parseTopology(r, false) }
+
+// ParseLiveTopology is ParseTopology for clusters that are there already: a
+// network, a trust domain, namespaces and edges that the file leaves out stay
+// open, for whoever attaches to the clusters to find out. A context that is
+// left out is the cluster's name.
+func ParseLiveTopology(r io.Reader) (Topology, error) { return parseTopology(r, true) }
+
+func parseTopology(r io.Reader, open bool) (Topology, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxTopology+1))
 	if err != nil {
 		return Topology{}, fmt.Errorf("cluster: read topology: %w", err)
@@ -61,6 +69,9 @@ func ParseTopology(r io.Reader) (Topology, error) {
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Topology{}, &TopologyError{Msg: "the file holds more than one document", Hint: "keep one topology per file"}
+	}
+	if open {
+		return t.completeOpen(&doc)
 	}
 	return t.complete(&doc)
 }

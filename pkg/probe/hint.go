@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strings"
 	"text/template"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // renderHints fills the templates of a cause with the finding's variables and
@@ -56,4 +58,22 @@ func subjectVars(s Subject) map[string]string {
 		vars["Restart"] = "-n " + ns + " rollout restart deployment"
 	}
 	return vars
+}
+
+// inContexts puts the kubeconfig contexts of a topology into the commands of a
+// hint, where they differ from the clusters' names.
+func inContexts(hints []string, set *cluster.Set) []string {
+	if set == nil {
+		return hints
+	}
+	for _, c := range set.Topology.Clusters {
+		if c.Context == "" || c.Context == c.Name {
+			continue
+		}
+		for i, h := range hints {
+			hints[i] = strings.ReplaceAll(h+" ", "--context "+c.Name+" ", "--context "+c.Context+" ")
+			hints[i] = strings.TrimSuffix(hints[i], " ")
+		}
+	}
+	return hints
 }

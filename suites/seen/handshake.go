@@ -79,8 +79,13 @@ type Hello struct {
 // application) costs it.
 const patience = 500 * time.Millisecond
 
-// Try makes one handshake and finds out what the peer thinks of it.
+// Try makes one handshake and finds out what the peer thinks of it, again where
+// what the peer said may have been lost on the way.
 func Try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake {
+	return relayed(dial, func(dial Dial) Handshake { return try(ctx, env, dial, hello) })
+}
+
+func try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake {
 	h := Handshake{Address: hello.Address, SNI: hello.SNI, Offered: hello.ALPN}
 	conn, err := dial(ctx)
 	if err != nil {

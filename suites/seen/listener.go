@@ -200,11 +200,13 @@ func (l *Listener) elsewhere() string {
 }
 
 func hboneHandshake(ctx context.Context, env *probe.Env, id *cluster.Identity, addr string, dial Dial) Handshake {
-	var l Layer
-	if s := l.Session(ctx, env, id, addr, dial); s != nil {
-		_ = s.Close()
-	}
-	return l.Handshake
+	return relayed(dial, func(dial Dial) Handshake {
+		var l Layer
+		if s := l.Session(ctx, env, id, addr, dial); s != nil {
+			_ = s.Close()
+		}
+		return l.Handshake
+	})
 }
 
 // plainTimeout bounds the wait for a plaintext answer.

@@ -55,8 +55,8 @@ func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (clu
 
 // derive finds a call that the mesh ought to carry: to the first service of the
 // destination, from a workload of the same data plane, one that is not itself
-// behind that service where there is one. A sidecar that takes HBONE is called
-// over both.
+// behind that service where there is one. A sidecar that takes HBONE is also called
+// by ambient workloads.
 func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bool) {
 	if len(from) == 0 || len(to) == 0 || from[0].Cluster == to[0].Cluster {
 		return cluster.Edge{}, false
@@ -88,8 +88,8 @@ func caller(from []cluster.Workload, dst cluster.Workload, dp cluster.DataPlane)
 	var best *cluster.Workload
 	score := -1
 	for i, w := range from {
-		if !carries(w, dp) && !(dp == cluster.Ambient && w.DataPlane == cluster.Sidecar) {
-			continue
+		if w.DataPlane != dp {
+			continue // a sidecar calls other networks through 15443, also where it takes HBONE
 		}
 		s := 0
 		if w.Service == nil || w.Service.Host != dst.Service.Host {

@@ -124,3 +124,18 @@ func inside(way *rest.Config) bool {
 	here, err := rest.InClusterConfig()
 	return err == nil && here.Host == way.Host
 }
+
+// Check says whether every cluster of a topology has a context that can be used,
+// without asking any API. The error is a *ContextError.
+func (p *Provider) Check(t cluster.Topology) error {
+	config, err := loadKubeconfig(p.Options.Kubeconfigs)
+	if err != nil {
+		return err
+	}
+	for _, spec := range t.Clusters {
+		if _, err := restConfig(config, cmp.Or(spec.Context, spec.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

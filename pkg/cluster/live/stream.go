@@ -16,6 +16,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // A port-forward does not say when the pod has taken the connection, only when
@@ -94,7 +96,10 @@ func (t *tunnel) create(port uint16) (complaints, data httpstream.Stream, err er
 func (f *forwarder) pump(t *tunnel, s *podConn, far net.Conn, data, complaints httpstream.Stream) {
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		_, _ = io.Copy(data, far) // ends when the caller closes
+		if _, err := io.Copy(data, far); err != nil {
+			// The pod takes no more, and may have said why: that is still read.
+			_, _ = io.Copy(io.Discard, far)
+		}
 		_ = data.Close()
 		// Whoever closed reads no more. A reset also frees what is buffered.
 		_ = data.Reset()
@@ -165,6 +170,12 @@ func (c *podConn) explain(op string, err error) error {
 	}
 	return err
 }
+
+// Relayed implements cluster.Relayed: a kubelet copies what a socket still holds,
+// and a reset empties it.
+func (c *podConn) Relayed() bool { return true }
+
+var _ cluster.Relayed = (*podConn)(nil)
 
 // RemoteAddr is the pod's own address.
 func (c *podConn) RemoteAddr() net.Addr { return c.address }
