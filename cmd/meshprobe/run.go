@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +22,7 @@ type runFlags struct {
 	faults    faultFlags
 	selection selectionFlags
 	output    outputFlags
-
-	parallel      int
-	timeout, wait time.Duration
-	record        string
-	recordChosen  func() bool
+	observing observingFlags
 }
 
 func (c *cli) runCommand() *cobra.Command {
@@ -53,28 +48,8 @@ directions, judges what it saw, reports, and tears everything down.`,
 	f.faults.add(cmd)
 	f.selection.add(cmd)
 	f.output.add(cmd)
-	fl := cmd.Flags()
-	fl.IntVar(&f.parallel, "parallel", 8, "observations in flight")
-	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "time for one observation")
-	fl.DurationVar(&f.wait, "wait", 0, "time that what is pending may take to converge; a Pending that outlasts it is a failure")
-	fl.StringVar(&f.record, "record", "", "write every observation to `DIR`, for meshprobe replay")
-	f.recordChosen = func() bool { return fl.Changed("record") }
+	f.observing.add(cmd)
 	return cmd
-}
-
-// check refuses numbers that cannot be meant.
-func (f *runFlags) check() error {
-	switch {
-	case f.parallel < 1:
-		return &usageError{msg: fmt.Sprintf("--parallel %d: there must be at least one observation in flight", f.parallel), hint: "for example: --parallel 8"}
-	case f.timeout <= 0:
-		return &usageError{msg: fmt.Sprintf("--timeout %s: an observation needs some time", f.timeout), hint: "for example: --timeout 10s"}
-	case f.wait < 0:
-		return &usageError{msg: fmt.Sprintf("--wait %s is negative", f.wait), hint: "for example: --wait 30s"}
-	case f.recordChosen() && f.record == "":
-		return &usageError{msg: "--record needs the name of a directory", hint: "for example: --record record-dir"}
-	}
-	return nil
 }
 
 func (c *cli) run(ctx context.Context, f runFlags) (err error) {
@@ -98,18 +73,16 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.check(); err != nil {
+	if err := f.observing.check(); err != nil {
 		return err
 	}
 	sink, err := c.sinks(f.output)
 	if err != nil {
 		return err
 	}
-	runner := &probe.Runner{Sink: sink, Parallel: f.parallel, Timeout: f.timeout, Wait: f.wait, Strict: f.selection.strict}
-	if f.record != "" {
-		if runner.Recorder, err = probe.NewRecorder(f.record); err != nil {
-			return errors.Join(&usageError{msg: "--record: " + strings.TrimPrefix(err.Error(), "probe: record: "), hint: "name a directory that does not exist yet, or an empty one"}, sink.Close())
-		}
+	runner, err := f.observing.runner(sink, f.selection.strict)
+	if err != nil {
+		return errors.Join(err, sink.Close())
 	}
 	var set *cluster.Set
 	summary, err := runner.Run(ctx, started(provider.Name(), topology), plan,

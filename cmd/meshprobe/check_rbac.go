@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster/live"
+)
+
+// rbacFlags print what a check needs to be allowed.
+type rbacFlags struct{ print bool }
+
+func (f *rbacFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.print, "print-rbac", false, "print the least that a check must be allowed, as manifests, and do nothing else")
+}
+
+func (f *rbacFlags) write(w io.Writer) error {
+	text, err := live.RBAC()
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(w, text); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}

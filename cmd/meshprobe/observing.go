@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshprobe/meshprobe/pkg/probe"
+)
+
+// observingFlags say how a plan is run.
+type observingFlags struct {
+	parallel      int
+	timeout, wait time.Duration
+	record        string
+	recordChosen  func() bool
+}
+
+func (f *observingFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.IntVar(&f.parallel, "parallel", 8, "observations in flight")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Second, "time for one observation")
+	fl.DurationVar(&f.wait, "wait", 0, "time that what is pending may take to converge; a Pending that outlasts it is a failure")
+	fl.StringVar(&f.record, "record", "", "write every observation to `DIR`, for meshprobe replay")
+	f.recordChosen = func() bool { return fl.Changed("record") }
+}
+
+// check refuses numbers that cannot be meant.
+func (f *observingFlags) check() error {
+	switch {
+	case f.parallel < 1:
+		return &usageError{msg: fmt.Sprintf("--parallel %d: there must be at least one observation in flight", f.parallel), hint: "for example: --parallel 8"}
+	case f.timeout <= 0:
+		return &usageError{msg: fmt.Sprintf("--timeout %s: an observation needs some time", f.timeout), hint: "for example: --timeout 10s"}
+	case f.wait < 0:
+		return &usageError{msg: fmt.Sprintf("--wait %s is negative", f.wait), hint: "for example: --wait 30s"}
+	case f.recordChosen() && f.record == "":
+		return &usageError{msg: "--record needs the name of a directory", hint: "for example: --record record-dir"}
+	}
+	return nil
+}
+
+// runner is an engine that writes to sink.
+func (f *observingFlags) runner(sink probe.Sink, strict bool) (*probe.Runner, error) {
+	r := &probe.Runner{Sink: sink, Parallel: f.parallel, Timeout: f.timeout, Wait: f.wait, Strict: strict}
+	if f.record == "" {
+		return r, nil
+	}
+	var err error
+	if r.Recorder, err = probe.NewRecorder(f.record); err != nil {
+		return nil, &usageError{msg: "--record: " + strings.TrimPrefix(err.Error(), "probe: record: "), hint: "name a directory that does not exist yet, or an empty one"}
+	}
+	return r, nil
+}
