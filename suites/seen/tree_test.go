@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"flag"
 	"math/big"
 	"net/url"
 	"os"
@@ -18,10 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/meshprobe/meshprobe/fixtures"
+	"github.com/meshprobe/meshprobe/pkg/probe/probetest"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // pki reads a fixture; names are joined in order.
 func pki(t *testing.T, names ...string) seen.Certs {
@@ -125,7 +123,7 @@ func TestTree(t *testing.T) {
 
 func golden(t *testing.T, file, got string) {
 	t.Helper()
-	if *update {
+	if probetest.Update() {
 		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
