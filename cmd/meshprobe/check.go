@@ -56,6 +56,7 @@ is missing skips what needs it, and is named.`,
 	f.rbac.add(cmd)
 	f.selection.add(cmd)
 	f.output.add(cmd)
+	f.output.conformance.add(cmd)
 	f.observing.add(cmd)
 	return cmd
 }

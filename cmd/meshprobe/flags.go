@@ -150,6 +150,8 @@ type outputFlags struct {
 	noColor bool
 	lines   bool // one line for each of many endpoints, and nothing held back for order
 	chosen  func(flag string) bool
+
+	conformance conformanceFlags
 }
 
 func (f *outputFlags) add(cmd *cobra.Command) {
@@ -174,7 +176,7 @@ func (f outputFlags) check() error {
 	case f.junit != "" && f.json != "" && filepath.Clean(f.junit) == filepath.Clean(f.json):
 		return &usageError{msg: "--junit and --json name the same file", hint: "give each a file of its own"}
 	}
-	return nil
+	return f.conformance.check()
 }
 
 // sinks opens every report before anything else happens: a path that cannot
@@ -184,14 +186,14 @@ func (c *cli) sinks(f outputFlags) (probe.Sink, error) {
 		return nil, err
 	}
 	opts := report.Options{
-		Version: version(), Width: c.Width, Lines: f.lines,
+		Version: version(), Width: c.Width, Lines: f.lines, Implementation: f.conformance.tested(),
 		Color: c.OutTerminal && !f.noColor && c.Getenv("NO_COLOR") == "" && c.Getenv("TERM") != "dumb",
 	}
 	ordered, err := c.files(f, opts)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range []string{f.junit, f.json} {
+	for _, path := range []string{f.junit, f.json, f.conformance.file} {
 		if path != "" {
 			opts.Files = append(opts.Files, path)
 		}
@@ -222,6 +224,7 @@ func (c *cli) files(f outputFlags, opts report.Options) ([]probe.Sink, error) {
 	for _, file := range []struct{ flag, path, format string }{
 		{"--junit", f.junit, report.FormatJUnit},
 		{"--json", f.json, report.FormatJSON},
+		{"--report", f.conformance.file, report.FormatConformance},
 	} {
 		if file.path == "" {
 			continue

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,34 +34,15 @@ report, times aside.`,
 	}
 	sel.add(cmd)
 	out.add(cmd)
+	out.conformance.add(cmd)
 	return cmd
 }
 
 func (c *cli) replay(ctx context.Context, dir string, sel selectionFlags, out outputFlags, chosen bool) error {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return &usageError{msg: fmt.Sprintf("there is no directory %q", dir), hint: "record one with: meshprobe run --record record-dir"}
+	if !chosen {
+		sel.profile = ""
 	}
-	record, err := probe.ReadRecord(os.DirFS(dir))
-	if err != nil {
-		return &usageError{msg: fmt.Sprintf("%q: %s", dir, strings.TrimPrefix(err.Error(), "probe: ")), hint: "record one with: meshprobe run --record record-dir"}
-	}
-	if !chosen && record.Start.Profile != "" {
-		sel.profile = record.Start.Profile
-	}
-	// What the recorded run did not look at is left out, so that the verdict
-	// can be partial at most.
-	known := 0
-	for _, p := range suites.All() {
-		if record.Has(p.ObservationName()) {
-			known++
-		} else {
-			sel.skip = append(sel.skip, p.ID)
-		}
-	}
-	if known == 0 {
-		return &usageError{msg: fmt.Sprintf("%q holds no observation: its run ended before the first", dir), hint: "record one with: meshprobe run --record record-dir"}
-	}
-	plan, err := sel.plan(suites.All())
+	record, plan, err := recorded(dir, sel)
 	if err != nil {
 		return err
 	}
@@ -70,4 +53,46 @@ func (c *cli) replay(ctx context.Context, dir string, sel selectionFlags, out ou
 	runner := &probe.Runner{Sink: sink, Strict: sel.strict}
 	summary, err := runner.Replay(ctx, record, plan)
 	return c.finish(ctx, summary, errors.Join(err, sink.Close()))
+}
+
+// recorded reads a record and plans to judge it again; without a profile, with
+// that of the recorded run.
+func recorded(dir string, sel selectionFlags) (*probe.Record, probe.Plan, error) {
+	const hint = "record one with: meshprobe run --record record-dir"
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, probe.Plan{}, &usageError{msg: fmt.Sprintf("there is no directory %q", dir), hint: hint}
+	}
+	record, err := probe.ReadRecord(os.DirFS(dir))
+	if err != nil {
+		return nil, probe.Plan{}, &usageError{msg: fmt.Sprintf("%q: %s", dir, strings.TrimPrefix(err.Error(), "probe: ")), hint: hint}
+	}
+	sel.profile = cmp.Or(sel.profile, record.Start.Profile, probe.Istio.Name)
+	// What the recorded run did not look at is left out, so that the verdict
+	// can be partial at most.
+	known := 0
+	candidates := replayable(record)
+	for _, p := range candidates {
+		if record.Has(p.ObservationName()) {
+			known++
+		} else {
+			sel.skip = append(sel.skip, p.ID)
+		}
+	}
+	if known == 0 {
+		return nil, probe.Plan{}, &usageError{msg: fmt.Sprintf("%q holds no observation: its run ended before the first", dir), hint: hint}
+	}
+	plan, err := sel.plan(candidates)
+	return record, plan, err
+}
+
+// replayable is the probes of the command that made a record: those of a mesh,
+// or, where none of them was looked at, those that were planned.
+func replayable(record *probe.Record) []probe.Probe {
+	mesh := suites.Mesh()
+	if len(record.Start.Planned) == 0 || slices.ContainsFunc(mesh, func(p probe.Probe) bool { return record.Has(p.ObservationName()) }) {
+		return mesh
+	}
+	return slices.DeleteFunc(suites.All(), func(p probe.Probe) bool {
+		return !slices.ContainsFunc(record.Start.Planned, func(planned probe.Planned) bool { return planned.ID == p.ID })
+	})
 }

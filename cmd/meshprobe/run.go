@@ -48,6 +48,7 @@ directions, judges what it saw, reports, and tears everything down.`,
 	f.faults.add(cmd)
 	f.selection.add(cmd)
 	f.output.add(cmd)
+	f.output.conformance.add(cmd)
 	f.observing.add(cmd)
 	return cmd
 }
