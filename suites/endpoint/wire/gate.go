@@ -8,6 +8,9 @@ import (
 	"sync"
 )
 
+// maxOpen bounds [OpenLimit].
+const maxOpen = 4096
+
 // Gate bounds how many handshakes compute at the same time. Whoever connects,
 // or waits for bytes of a peer, is outside: a thousand silent endpoints hold up
 // nobody. A nil Gate bounds nothing.
