@@ -12,8 +12,10 @@
 //   - names: Envoy and OpenSSL compare canonical names, Go and webpki bytes;
 //   - issuers: Envoy and OpenSSL take the first certificate that fits by name
 //     and authority key identifier and never go back, Go and webpki try all;
-//   - anchors: Go, Envoy and OpenSSL check their dates, webpki takes only
-//     name, key and name constraints from them;
+//   - anchors: Go and OpenSSL check all of them, Envoy their dates and name
+//     constraints and no other extension, webpki takes only name, key and name
+//     constraints from them;
+//   - handshakes: Envoy offers no signature algorithm for Ed25519 and P-521;
 //   - extensions: key usage, extended key usage, path lengths and name
 //     constraints are each honoured, or not, in its own way.
 //

@@ -62,17 +62,22 @@ func writeEnvoyConfig(t *testing.T, list []corpusCase, ports envoyPorts, cert, k
 			clusters = append(clusters, cluster(v, v.sni(c), bundle, ports.upstream))
 		}
 	}
-	config, err := json.Marshal(object{"static_resources": object{
+	writeJSON(t, files.config, object{"static_resources": object{
 		"listeners": []object{clientListener(ports.client, files.log, chains), serverListener(ports.server)},
 		"clusters":  clusters,
 	}})
+	return files
+}
+
+func writeJSON(t *testing.T, path string, value any) {
+	t.Helper()
+	text, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(files.config, config, 0o600); err != nil {
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return files
 }
 
 func address(port int) object {

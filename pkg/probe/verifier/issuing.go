@@ -45,6 +45,11 @@ func Issuing(ca Chain, identity string, opts Options) []Verdict {
 	}
 	goIssued := func(in input) *fault {
 		if f := verifyGo(above); f != nil {
+			// What was verified as a leaf is an issuer.
+			f.depth++
+			if f.code == CauseLeafExpired {
+				f.code = CauseIntermediateExpired
+			}
 			return f
 		}
 		return verifyGo(in.rekeyed())

@@ -89,7 +89,7 @@ func TestMatrixIsWhole(t *testing.T) {
 // with the trust domain cluster.local: ztunnel 1.31 on HBONE and an Envoy 1.40
 // sidecar that istiod drives. The numbers are the alerts that they sent.
 func TestListeners(t *testing.T) {
-	for _, r := range []struct {
+	listened := []struct {
 		fixture    string
 		ztn, envoy uint8
 	}{
@@ -113,7 +113,9 @@ func TestListeners(t *testing.T) {
 		{"leaf-path-not-istio", 46, 0},
 		{"leaf-unknown-extension", 0, 0},
 		{"leaf-rsa-1024", 51, 0},
-	} {
+	}
+	t.Logf("ztunnel: alerts of %d cases measured at a listener, of %d unmeasured", len(listened), len(cases(t))-len(listened))
+	for _, r := range listened {
 		t.Run(r.fixture, func(t *testing.T) {
 			chain, roots := load(t, r.fixture)
 			opts := Options{Roots: roots, At: fixtures.PKITime(), Role: Client, TrustDomains: []string{"cluster.local"}}
