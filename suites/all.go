@@ -9,6 +9,7 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/suites/ca"
 	"github.com/meshprobe/meshprobe/suites/discovery"
+	"github.com/meshprobe/meshprobe/suites/endpoint"
 	"github.com/meshprobe/meshprobe/suites/gateway"
 	"github.com/meshprobe/meshprobe/suites/handshake"
 	"github.com/meshprobe/meshprobe/suites/hbone"
@@ -19,7 +20,7 @@ import (
 // All lists every probe: those of a mesh, then those of other commands, which
 // list, explain and docs/PROBES.md know and run does not plan.
 func All() []probe.Probe {
-	return slices.Concat(Mesh())
+	return slices.Concat(Mesh(), endpoint.Probes())
 }
 
 // Mesh lists the probes of meshprobe run: first what the clusters' objects say,

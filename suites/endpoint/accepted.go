@@ -3,9 +3,12 @@
 package endpoint
 
 import (
+	"slices"
+
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
+	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/cause"
 	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
 	"github.com/meshprobe/meshprobe/suites/seen"
@@ -19,7 +22,7 @@ var Accepted = probe.DefineOn(probe.Meta{
 	Title:   "the server accepts the client",
 	About:   aboutAccepted,
 	Clause:  spec.IstioMutualTLS,
-	Causes:  acceptedCauses(),
+	Causes:  append(acceptedCauses(), cause.Chain(verifier.CauseTrustDomainSidecar)),
 	After:   []string{"endpoint/client-certificate"},
 	Applies: "endpoints",
 }, met(), outer(judgeAccepted))
@@ -28,7 +31,7 @@ const aboutAccepted = "How the handshake ended, and who ended it. Accepted is sa
 	"Why a certificate was refused is told from the certificate, the bundle, the server's own chain and the authorities that it names; the alert corroborates. A client without a certificate or with a foreign one, asked for with --no-client-cert or --foreign-client-cert, must be refused."
 
 func acceptedCauses() []probe.Cause {
-	return append(append(cause.Chains(refusable()...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed),
+	return append(append(cause.Chains(slices.DeleteFunc(refusable(), sidecarOnly)...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed),
 		verdict.StaleServer)
 }
 

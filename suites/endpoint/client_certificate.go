@@ -18,7 +18,7 @@ var ClientCertificate = probe.DefineOn(probe.Meta{
 	Title:   "the server asks for a client certificate",
 	About:   aboutClient,
 	Clause:  spec.IstioClientCertRequired,
-	Causes:  clientCauses(),
+	Causes:  append(clientCauses(), causeWrongChain),
 	After:   []string{"endpoint/tls"},
 	Applies: "endpoints",
 }, met(), outer(judgeClientCertificate))
@@ -26,7 +26,7 @@ var ClientCertificate = probe.DefineOn(probe.Meta{
 const aboutClient = "Whether the server sent a CertificateRequest, and which authorities it named. A sidecar, a ztunnel and a gateway always ask; a plain TLS server need not, which is worth a note. The names are those of the roots that it trusts: names, not keys."
 
 func clientCauses() []probe.Cause {
-	return []probe.Cause{cause.NotAsked, cause.Terminated, causeWrongChain}
+	return []probe.Cause{cause.NotAsked, cause.Terminated}
 }
 
 var causeWrongChain = probe.Cause{

@@ -21,7 +21,7 @@ var Identity = probe.DefineOn(probe.Meta{
 	Title:   "the identity that answers is the expected one",
 	About:   aboutIdentity,
 	Clause:  spec.IstioSecureNaming,
-	Causes:  identityCauses(),
+	Causes:  append(identityCauses(), cause.Chain(verifier.CauseTrustDomainSidecar), causeGatewayIdentity),
 	After:   []string{"endpoint/trust"},
 	Applies: "endpoints",
 }, met(), outer(judgeIdentity))
@@ -29,8 +29,8 @@ var Identity = probe.DefineOn(probe.Meta{
 const aboutIdentity = "The URI SAN of the leaf: exactly one SPIFFE ID of the form spiffe://TD/ns/NS/sa/SA and, with --expect-id (--expect-outer-id for the gateway of double HBONE), that one exactly."
 
 func identityCauses() []probe.Cause {
-	return append(cause.Chains(verifier.CauseSANShape, verifier.CauseTrustDomainSidecar, verifier.CauseTrustDomainAmbient, verifier.CauseWrongIdentity),
-		cause.Terminated, causeGatewayIdentity, causeWaypoint)
+	return append(cause.Chains(verifier.CauseSANShape, verifier.CauseTrustDomainAmbient, verifier.CauseWrongIdentity),
+		cause.Terminated, causeWaypoint)
 }
 
 var (

@@ -3,6 +3,7 @@
 package endpoint
 
 import (
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 )
@@ -13,7 +14,7 @@ var InnerTrust = probe.DefineOn(probe.Meta{
 	Title:   "inside the tunnel, the chain verifies against the trust bundle",
 	About:   aboutTrust,
 	Clause:  spec.X509PathValidation,
-	Causes:  trustCauses(),
+	Causes:  trustCauses(cluster.Ambient),
 	After:   []string{"endpoint/inner-accepted"},
 	Applies: "endpoints",
 }, met(), inner(judgeTrust))

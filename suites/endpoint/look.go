@@ -53,7 +53,7 @@ type Asked struct {
 // Met is an endpoint as it was seen, beside what was asked of it.
 type Met struct {
 	wire.Seen
-	Asked Asked `json:"asked"`
+	Asked Asked `json:"question"`
 }
 
 // observationName is how records call a Met.
@@ -186,9 +186,10 @@ func (p part) judged(judge func(part) []probe.Finding) []probe.Finding {
 
 // ended says why there is no such layer, if there is none.
 func (p part) ended() (probe.Finding, bool) {
+	if f, ended := p.unseen(); ended {
+		return f, true
+	}
 	switch {
-	case p.TCP.Outcome == wire.TCPLocal:
-		return probe.Breaking("meshprobe could not dial", probe.Text("connect", p.TCP.Error)), true
 	case p.layer != nil:
 		return probe.Finding{}, false
 	case p.asExpected():

@@ -28,28 +28,16 @@ func (m Met) Head() string {
 // outcome is the first line.
 func (m *Met) outcome() string {
 	e := m.came()
-	word := e.said
-	if e.What == ExpectAccept {
-		word = fmt.Sprintf("%s by %s: %s, proved by %s, %s", m.Last().Outcome, m.Address, m.Last().Version, m.Last().Proof, millis(m.TotalMS))
-		if m.Last().Proof == "" {
-			word = fmt.Sprintf("%s by %s: %s, and silence where a refusal would have come, %s", m.Last().Outcome, m.Address, m.Last().Version, millis(m.TotalMS))
-		}
-		if m.Last().Status != 0 {
-			word += fmt.Sprintf("; CONNECT %s: %d", m.Last().Authority, m.Last().Status)
-		}
-	} else {
-		word = m.Address + ": " + word
-	}
-	if m.nested() && m.Last() != nil {
-		word = map[bool]string{true: "inner layer ", false: "outer layer "}[m.Inner != nil] + word
-	}
+	word := m.sentence(e)
 	switch {
+	case m.TCP.Outcome == wire.TCPUnresolvable, m.TCP.Outcome == wire.TCPLocal:
+		return "? " + word
 	case m.Asked.Expect != nil && m.asExpected():
 		return "✓ as expected (" + m.Asked.Expect.String() + "): " + word
 	case m.Asked.Expect != nil:
 		return "× expected " + m.Asked.Expect.String() + ", got " + e.String() + ": " + word
 	case m.asExpected():
-		return "✓ refused, as it must be: " + word
+		return "✓ as it must be: " + word
 	case e.What != ExpectAccept:
 		return "× " + word
 	case m.Asked.Negative:
@@ -57,6 +45,40 @@ func (m *Met) outcome() string {
 	default:
 		return "✓ " + word
 	}
+}
+
+// sentence says what happened, with the address.
+func (m *Met) sentence(e event) string {
+	l := m.Last()
+	where := m.Address
+	if l != nil && m.nested() {
+		where = map[bool]string{true: "the inner layer of ", false: "the outer layer of "}[m.Inner != nil] + where
+	}
+	switch {
+	case e.What == "unreachable":
+		return "no connection to " + m.Address + ": " + e.said
+	case e.What == "not TLS":
+		return m.Address + " does not speak TLS: " + e.said
+	case l == nil, m.Answer.Protocol == wire.ProtocolClosed, m.TCP.Outcome == wire.TCPReset:
+		return "closed by " + m.Address + " before a byte came (" + ended(m.Answer.End) + "): that says nothing of any certificate"
+	case l.Outcome == seen.Refused:
+		return "refused by " + where + ": it sent the alert " + l.Alert + when(l)
+	case l.Outcome == seen.Closed:
+		return "closed by " + where + " without an alert (" + ended(l.End) + ")" + when(l) + "; that says nothing of any certificate"
+	case l.Outcome == wire.Rejected:
+		return "given up by meshprobe with the alert " + l.OwnAlert + ", sent to " + where + ": " + l.Error
+	case !l.Outcome.OK():
+		return where + ": " + e.said
+	}
+	proof := "proved by " + l.Proof
+	if l.Proof == "" {
+		proof = "nothing came where a refusal would have come"
+	}
+	word := fmt.Sprintf("%s by %s: %s, %s", l.Outcome, where, l.Version, proof)
+	if l.Authority != "" {
+		word += "; CONNECT " + l.Authority + ": " + answered(l)
+	}
+	return word + ", " + millis(m.TotalMS)
 }
 
 // judgment says in a line each whether a layer is to be trusted, and whose

@@ -63,7 +63,7 @@ var (
 )
 
 func judgeProtocol(m Met) []probe.Finding {
-	if f, ended := unseen(&m); ended {
+	if f, ended := m.unseen(); ended {
 		return []probe.Finding{f}
 	}
 	got := probe.WantGot("answer of "+m.Address, "TLS", saidAnswer(m.Answer))
@@ -98,13 +98,14 @@ func judgeProtocol(m Met) []probe.Finding {
 	}
 }
 
-// unseen says that meshprobe could not look, if it could not.
-func unseen(m *Met) (probe.Finding, bool) {
+// unseen says that there was no connection to see anything on: that TCP did not
+// connect, or that meshprobe could not dial, is told once.
+func (m *Met) unseen() (probe.Finding, bool) {
 	switch m.TCP.Outcome {
 	case wire.TCPConnected, wire.TCPReset:
 		return probe.Finding{}, false
 	default:
-		return probe.Breaking("there was no connection", probe.Text("TCP", saidTCP(m.TCP))), true
+		return probe.Finding{Status: probe.Blocked, BlockedBy: "endpoint/tcp " + m.Address}, true
 	}
 }
 

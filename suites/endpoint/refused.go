@@ -25,6 +25,9 @@ func refusable() []string {
 	}
 }
 
+// sidecarOnly says that ambient has another name for a cause.
+func sidecarOnly(code string) bool { return code == verifier.CauseTrustDomainSidecar }
+
 // refused says why the server refused the client: first by what is wrong with
 // the client's chain whoever looks at it, then by what is known of the roots
 // that the server trusts.

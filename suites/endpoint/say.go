@@ -18,7 +18,7 @@ func alertError(code int) tls.AlertError { return tls.AlertError(code) } //nolin
 func said(l *wire.Layer) string {
 	switch l.Outcome {
 	case seen.Refused:
-		return "refused: the peer sent the alert " + l.Alert + when(l)
+		return "the peer sent the alert " + l.Alert + when(l)
 	case wire.Rejected:
 		return join(" ", "meshprobe ended", what(l), told(l.OwnAlert)) + ": " + l.Error
 	case seen.Closed:
@@ -53,9 +53,9 @@ func told(alert string) string {
 // when says on which side of our own part of the handshake something came.
 func when(l *wire.Layer) string {
 	if l.Early {
-		return " during the handshake"
+		return ", during the handshake"
 	}
-	return " after the handshake: it judged our certificate then"
+	return ", after the handshake"
 }
 
 func messages(l *wire.Layer) string {

@@ -67,8 +67,7 @@ var (
 func judgeTLS(p part) []probe.Finding {
 	l := p.layer
 	got := probe.WantGot(p.label("handshake"), "agreed", said(l)).As(probe.KindAlert)
-	offer := probe.Text(p.label("offer"), join("\n", "TLS "+strings.TrimPrefix(join(" to ", l.OfferedMin, l.OfferedMax), "TLS "),
-		groupsOf(l), "ALPN "+orNone(strings.Join(l.Offered, ","))))
+	offer := probe.Text(p.label("offer"), join("; ", versionsOf(l), groupsOf(l), "ALPN "+orNone(strings.Join(l.Offered, ","))))
 	switch {
 	case p.refusedAsExpected() && l.Version == "":
 		return []probe.Finding{probe.Passing(probe.WantGot(p.label("handshake"), "ended as expected", said(l)).As(probe.KindAlert))}
@@ -110,6 +109,9 @@ func disagreed(l *wire.Layer) probe.Cause {
 	if l.Outcome == wire.Rejected {
 		alert = l.OwnAlert
 	}
+	if old(l.OfferedMax) && slices.Contains([]string{"handshake_failure", "internal_error", "insufficient_security"}, alert) {
+		return causeVersion // OpenSSL's word for a version that its security level rules out
+	}
 	switch alert {
 	case "protocol_version":
 		return causeVersion
@@ -131,6 +133,15 @@ func disagreed(l *wire.Layer) probe.Cause {
 	default:
 		return causeUnknown
 	}
+}
+
+func old(version string) bool { return version == "TLS 1.0" || version == "TLS 1.1" }
+
+func versionsOf(l *wire.Layer) string {
+	if l.OfferedMin == l.OfferedMax {
+		return l.OfferedMin
+	}
+	return join(" to ", l.OfferedMin, l.OfferedMax)
 }
 
 func groupsOf(l *wire.Layer) string {

@@ -22,15 +22,20 @@ var Trust = probe.DefineOn(probe.Meta{
 	Title:   "the chain verifies against the trust bundle",
 	About:   aboutTrust,
 	Clause:  spec.X509PathValidation,
-	Causes:  trustCauses(),
+	Causes:  trustCauses(cluster.Sidecar, cluster.Ambient),
 	After:   []string{"endpoint/accepted"},
 	Applies: "endpoints",
 }, met(), outer(judgeTrust))
 
 const aboutTrust = "The certificates on the wire, in their order and with nothing added, against the bundle of --trust-bundle: as Envoy verifies it for tls and sidecar, as ztunnel does for HBONE, with what Go and OpenSSL say beside it. Without a bundle nothing is called trusted; it is said which root it would take."
 
-func trustCauses() []probe.Cause {
-	return append(verdict.ChainCauses(cluster.Sidecar, cluster.Ambient), causeNoChain)
+// trustCauses are those of the verifiers of some data planes; identities are
+// judged elsewhere.
+func trustCauses(by ...cluster.DataPlane) []probe.Cause {
+	causes := slices.DeleteFunc(verdict.ChainCauses(by...), func(c probe.Cause) bool {
+		return slices.Contains([]string{verifier.CauseSANShape, verifier.CauseTrustDomainSidecar, verifier.CauseTrustDomainAmbient}, c.Code)
+	})
+	return append(causes, causeNoChain)
 }
 
 var causeNoChain = probe.Cause{
