@@ -88,6 +88,36 @@ func (r *reader) badYAML(err error) error {
 	return e
 }
 
+func (r *reader) costly() error {
+	return r.fail("has more keys or aliases than a manifest has", "write it as JSON with -o json")
+}
+
+// cheap reports whether a document can be decoded in reasonable time: the decoder
+// compares every key of a mapping with every other, at every alias anew.
+func cheap(node *yaml.Node) bool {
+	budget := 50_000_000
+	return afford(node, 0, &budget)
+}
+
+func afford(node *yaml.Node, depth int, budget *int) bool {
+	n := len(node.Content)
+	if *budget -= 1 + n; node.Kind == yaml.MappingNode {
+		*budget -= n * n / 4
+	}
+	if *budget < 0 || depth > 10*MaxDepth {
+		return false
+	}
+	if node.Kind == yaml.AliasNode {
+		return afford(node.Alias, depth+1, budget)
+	}
+	for _, child := range node.Content {
+		if !afford(child, depth+1, budget) {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *reader) noObjects() error {
 	return r.fail("holds no Secret, ConfigMap, ClusterTrustBundle or request for a certificate", "pass one, such as `kubectl get secret cacerts -n istio-system -o yaml`")
 }
@@ -107,6 +137,9 @@ func (r *reader) yamlManifests(content []byte) ([]Document, error) {
 		}
 		if err != nil {
 			return nil, r.badYAML(err)
+		}
+		if !cheap(&node) {
+			return nil, r.costly()
 		}
 		more, err := r.yamlObject(&node, 0)
 		if err != nil {

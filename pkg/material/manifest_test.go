@@ -278,8 +278,8 @@ func TestManifests(t *testing.T) {
 		{name: "other-objects", content: "apiVersion: apps/v1\nkind: Deployment\n", refused: "holds no Secret"},
 		{name: "yaml-syntax", content: "apiVersion: v1\nkind: Secret\ndata:\n  a: [hunter2canary\n", refused: "not valid YAML", line: 3},
 		{name: "yaml-type", content: "apiVersion: v1\nkind: Secret\ndata:\n  a:\n    hunter2canary: b\n", refused: "another type", line: 5},
-		{name: "yaml-alias-bomb", content: "kind: Secret\napiVersion: v1\n" + bomb("data"), refused: "another type", line: 21},
-		{name: "yaml-alias-bomb-of-a-dump", content: bomb("configs"), refused: "not valid YAML"},
+		{name: "yaml-alias-bomb", content: "kind: Secret\napiVersion: v1\n" + bomb("data"), refused: "more keys or aliases"},
+		{name: "yaml-alias-bomb-of-a-dump", content: bomb("configs"), refused: "more keys or aliases"},
 		{name: "json-syntax", content: "{\n\"kind\": \"Secret\", hunter2canary", refused: "not valid JSON", line: 2},
 		{name: "json-type", content: `{"apiVersion":"v1","kind":"Secret","data":{"a":"hunter2canary","b":{}}}`, refused: "another type", line: 1},
 		{name: "json-depth", content: strings.Repeat(`{"kind":"List","apiVersion":"v1","items":[`, 200) + strings.Repeat("]}", 200), refused: "lists in lists"},
@@ -332,6 +332,7 @@ func TestRemoteSecret(t *testing.T) {
 			material.Remote{Server: server, Auth: "basic", Insecure: true})),
 		named("no-ca", remote(config("    token: hunter2canary\n", ""), material.Remote{Server: server, Auth: "token", Error: "it has no CA certificate for the API server"}, malformed)),
 		named("no-context", remote("kind: Config\n", material.Remote{Error: "the kubeconfig has no current context"}, malformed)),
+		named("many-keys", remote(strings.Repeat("a: hunter2canary\n", 20000), material.Remote{Error: "the kubeconfig is not valid YAML"}, malformed)),
 		named("no-yaml", remote("hunter2canary: [", material.Remote{Error: "the kubeconfig is not valid YAML"}, malformed)),
 	})
 }

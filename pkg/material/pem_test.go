@@ -52,6 +52,7 @@ func TestPEM(t *testing.T) {
 			Kind: material.KindChain, Certificates: []material.Certificate{p.c(p.root, "", 1)},
 		}}},
 		{name: "text-around", content: "Certificate:\n    Data:\n" + root + "bye\n", want: bundle(3)},
+		{name: "text-that-looks-like-yaml", content: "identity: a\n" + root, want: bundle(2)},
 		{name: "crlf", content: strings.ReplaceAll(root, "\n", "\r\n"), want: bundle(1)},
 		{name: "no-newline-at-the-end", content: strings.TrimSpace(root), want: bundle(1)},
 		{name: "byte-order-mark", content: "\xef\xbb\xbf" + root, want: bundle(1, problem(material.CodeBOM, "", 1, 0))},

@@ -176,6 +176,8 @@ func TestManyMarks(t *testing.T) {
 		"ends":           "-----BEGIN A-----\n" + strings.Repeat("-----END ", n),
 		"pairs-one-line": strings.Repeat("-----BEGIN A----------END A-----", n/4),
 		"values":         strings.Repeat(`{"kind":"x","apiVersion":"v","data":{}}`+"\n", n/4),
+		"equal-keys":     "apiVersion: v1\nkind: Secret\n" + strings.Repeat("a:\n", n),
+		"keys-of-a-dump": "configs:\n" + strings.Repeat("  a: 1\n", n),
 		"headers":        "-----BEGIN A-----\n" + strings.Repeat("a:\n", n) + "-----END A-----\n",
 	} {
 		t.Run(name, func(t *testing.T) {

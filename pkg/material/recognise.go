@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -35,6 +36,9 @@ func (r *reader) recognise(content []byte) ([]Document, error) {
 	case r.opts.Kind == KindSPIFFEID || isID(string(head[:min(len(head), 16)])):
 		return r.ids(head)
 	}
+	if bytes.HasPrefix(plain, []byte(beginMark)) || bytes.Contains(plain, []byte("\n"+beginMark)) {
+		return r.text(content) // inside YAML it would be indented
+	}
 	switch key := yamlKey(plain); key {
 	case "":
 		return r.text(content)
@@ -49,6 +53,13 @@ func (r *reader) recognise(content []byte) ([]Document, error) {
 func (r *reader) yamlDump(content []byte) ([]Document, error) {
 	if len(content) > MaxYAMLBytes {
 		return nil, r.yamlTooLarge()
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(content, &node); err != nil {
+		return nil, r.badYAML(err)
+	}
+	if !cheap(&node) {
+		return nil, r.costly()
 	}
 	asJSON, err := sigsyaml.YAMLToJSON(content)
 	if err != nil {

@@ -68,7 +68,8 @@ func (r *reader) remote(cluster string, content []byte) Remote {
 		return out
 	}
 	var k kubeconfig
-	if err := yaml.Unmarshal(content, &k); err != nil {
+	var node yaml.Node
+	if yaml.Unmarshal(content, &node) != nil || !cheap(&node) || node.Kind != 0 && node.Decode(&k) != nil {
 		out.Error = "the kubeconfig is not valid YAML" // the parser's words quote what it read
 		return out
 	}
