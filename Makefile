@@ -13,6 +13,13 @@ GOLANGCI_VERSION := v2.15.0
 GOVULNCHECK_VERSION := v1.8.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
+# The Istio that real clusters get: a released istioctl, unless ISTIOCTL names
+# another one. KIND_FLAGS are more flags of meshprobe run.
+ISTIO_VERSION ?= 1.31.1
+ISTIOCTL ?= bin/istioctl-$(ISTIO_VERSION)
+ISTIO_RELEASE := https://github.com/istio/istio/releases/download/$(ISTIO_VERSION)/istioctl-$(ISTIO_VERSION)-linux-amd64.tar.gz
+KIND_FLAGS ?=
+
 # How long each fuzz target runs, and each benchmark, and how often; how many
 # runs make a soak.
 FUZZTIME ?= 30s
@@ -26,7 +33,7 @@ help: ## Say what can be made
 
 .PHONY: build
 build: ## Build bin/meshprobe
-	$(GO) build -trimpath -o bin/meshprobe ./cmd/meshprobe
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meshprobe ./cmd/meshprobe
 
 .PHONY: run
 run: ## Do the main job: two embedded clusters, federated and probed, into report.xml
@@ -43,6 +50,19 @@ race: ## Run every test under the race detector
 .PHONY: e2e
 e2e: ## Run the suites against a provider through e2e-framework
 	$(GO) test -v ./suites/e2e/... -args -provider embedded
+
+.PHONY: kind
+kind: build $(ISTIOCTL) ## Do the main job on real clusters with Istio ISTIO_VERSION: needs Docker
+	bin/meshprobe run --provider kind --istioctl $(ISTIOCTL) $(KIND_FLAGS) --junit report.xml --json report.json \
+		--report conformance.yaml --implementation istio@$(ISTIO_VERSION)
+	bin/meshprobe report verify conformance.yaml
+
+bin/istioctl-%:
+	@mkdir -p bin
+	curl -fsSL --retry 3 -o $@.tar.gz $(ISTIO_RELEASE)
+	curl -fsSL --retry 3 $(ISTIO_RELEASE).sha256 | awk '{print $$1 "  $@.tar.gz"}' | sha256sum -c -
+	tar -xzf $@.tar.gz -C bin istioctl
+	@mv bin/istioctl $@ && rm $@.tar.gz
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each
@@ -103,4 +123,4 @@ verify: vet lint race generated ## All that must hold before a change is merged
 
 .PHONY: clean
 clean: ## Remove what make built
-	rm -rf bin report.xml
+	rm -rf bin report.xml report.json conformance.yaml
