@@ -56,9 +56,6 @@ func (m Mesh) config() *tls.Config {
 	return cfg
 }
 
-// hold keeps the connection open and silent.
-func hold(ctx context.Context, _ net.Conn) { <-ctx.Done() }
-
 // drain reads until the client is done: closing with unread bytes would make a
 // kernel send RST behind, or instead of, what was written.
 func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }

@@ -14,12 +14,12 @@ import (
 // plainPeers speak no TLS at all.
 func plainPeers() map[string]Peer {
 	return map[string]Peer{
-		"silence":           hold,
-		"fin-at-once":       func(_ context.Context, conn net.Conn) { finish(conn) },
+		"silence":           func(_ context.Context, conn net.Conn) { drain(conn) },
+		"fin-at-once":       func(context.Context, net.Conn) {},
 		"rst-at-once":       func(_ context.Context, conn net.Conn) { reset(conn) },
 		"fin-after-hello":   func(_ context.Context, conn net.Conn) { hello(conn); finish(conn) },
 		"rst-after-hello":   func(_ context.Context, conn net.Conn) { hello(conn); reset(conn) },
-		"half-closed":       func(ctx context.Context, conn net.Conn) { finish(conn); <-ctx.Done() },
+		"half-closed":       func(_ context.Context, conn net.Conn) { finish(conn) },
 		"ssh-banner":        says("SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"),
 		"smtp-banner":       says("220 mail.example.org ESMTP Postfix (Debian/GNU)\r\n"),
 		"ftp-banner":        says("220 (vsFTPd 3.0.3)\r\n"),

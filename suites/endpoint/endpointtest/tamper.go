@@ -131,7 +131,7 @@ func helloPeers(m Mesh) map[string]Peer {
 		"retry-offered-group":      changed(retry(29)),
 		"retry-loop":               retriesForEver(m),
 		"garbage-after-hello":      tampers(m.config(), func(flight [][]byte) [][]byte { return [][]byte{flight[0], bytes.Repeat([]byte{0xa5}, 1<<12)} }),
-		"hello-then-silence":       stops(m, hold),
+		"hello-then-silence":       stops(m, func(_ context.Context, conn net.Conn) { drain(conn) }),
 		"hello-then-fin":           stops(m, func(_ context.Context, conn net.Conn) { finish(conn) }),
 		"hello-then-rst":           stops(m, func(_ context.Context, conn net.Conn) { reset(conn) }),
 		"hello-then-empty-records": stops(m, func(_ context.Context, conn net.Conn) { floods(conn, record(typeApplicationData, 0x0303)) }),

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/hbone"
@@ -32,12 +33,7 @@ func ownTLS(err error) bool {
 	case nil:
 		return false
 	case interface{ Unwrap() []error }:
-		for _, e := range err.Unwrap() {
-			if ownTLS(e) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(err.Unwrap(), ownTLS)
 	case interface{ Unwrap() error }:
 		return ownTLS(err.Unwrap())
 	default:
@@ -53,7 +49,7 @@ func alertSent(err error) string {
 		return ""
 	}
 	for code := range 256 {
-		if a := tls.AlertError(code); a.Error() == op.Err.Error() { //nolint:gosec // of 0 to 255
+		if a := tls.AlertError(code); a.Error() == op.Err.Error() {
 			return hbone.AlertName(a)
 		}
 	}
