@@ -88,7 +88,7 @@ func leafName(l *wire.Layer) string {
 	}
 	if len(l.Certificates) > 0 {
 		c := l.Certificates[0]
-		return join(", ", strings.Join(c.URIs, " + "), strings.Join(c.DNS, ", "), c.Subject) + " (cannot be parsed)"
+		return join(", ", strings.Join(c.URIs, " + "), strings.Join(c.DNS, ", "), c.Subject, "a certificate that cannot be parsed")
 	}
 	return "(no certificate)"
 }

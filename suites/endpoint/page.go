@@ -70,6 +70,9 @@ func (m *Met) sentence(e event) string {
 	case !l.Outcome.OK():
 		return where + ": " + e.said
 	}
+	if e.What != ExpectAccept {
+		return e.said + ", by " + where + ": " + l.Version + " was " + string(l.Outcome)
+	}
 	proof := "proved by " + l.Proof
 	if l.Proof == "" {
 		proof = "nothing came where a refusal would have come"
@@ -116,6 +119,7 @@ func (m Met) Page() string {
 		m.innerPart().draw(&b)
 	}
 	if t := m.Tunnel; t != nil {
+		b.WriteByte('\n')
 		row(&b, "tunnel", fmt.Sprintf("%s sent, %s received, %s", plural(t.Sent, "byte"), plural(t.Received, "byte"), join(": ", t.Closed, t.Error)))
 		row(&b, "", t.Data)
 	}
@@ -195,6 +199,9 @@ func (p part) client() string {
 
 // verifiers says what each of them makes of the chain.
 func (p part) verifiers() string {
+	if _, err := p.layer.Chain.Parse(); err != nil {
+		return "not asked: " + err.Error()
+	}
 	q := p.question()
 	var accepts, refuses []string
 	for _, v := range verifier.All(verifier.Chain{Certs: p.layer.Chain.Parsed()}, verifier.Options{Roots: q.Roots.Parsed(), At: q.At, Role: q.Role}) {

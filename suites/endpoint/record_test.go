@@ -78,7 +78,7 @@ func settle(t *testing.T, m *endpoint.Met) {
 	for _, l := range []*wire.Layer{m.Layer, m.Inner} {
 		l.Chain, l.Client, l.Certificates = read("good.pem"), read("good.pem"), nil
 		l.Authorities = []string{l.Chain.Parsed()[1].Issuer.String()}
-		l.RTTMS, l.TookMS, l.CrossMS = 0.2, 2.1, 0.3
+		l.RTTMS, l.TookMS, l.CrossMS, l.Received = 0.2, 2.1, 0.3, 4450
 	}
 	m.Layer.Address, m.Tunnel.FirstMS = m.Address, 0.2
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/hbone/hbonetest"
+	_ "github.com/meshprobe/meshprobe/pkg/probe/probetest" // the flags of every suite
 	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
 )
 
