@@ -21,21 +21,27 @@ import (
 // readCertificate reads a certificate: with crypto/x509, and where that
 // refuses it, as far as it can be read. It is total.
 func readCertificate(der []byte) Certificate {
-	sum := sha256.Sum256(der)
 	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		c := scavenge(der)
-		c.Error = clip(err.Error())
-		c.SHA256, c.Bytes = hex.EncodeToString(sum[:]), len(der)
-		return c
+	if err == nil {
+		return describe(cert)
 	}
+	sum := sha256.Sum256(der)
+	c := scavenge(der)
+	c.Error = clip(err.Error())
+	c.SHA256, c.Bytes = hex.EncodeToString(sum[:]), len(der)
+	return c
+}
+
+// describe tells what a certificate says that crypto/x509 parsed.
+func describe(cert *x509.Certificate) Certificate {
+	sum := sha256.Sum256(cert.Raw)
 	c := Certificate{
 		Subject: clip(cert.Subject.String()), Issuer: clip(cert.Issuer.String()), Serial: clip(cert.SerialNumber.String()),
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
 		DNS: texts(cert.DNSNames), Emails: texts(cert.EmailAddresses),
 		CA: cert.IsCA, Key: keyName(cert), Signature: cert.SignatureAlgorithm.String(),
 		SPKI: verifier.SPKI(cert), SKI: hex.EncodeToString(cut(cert.SubjectKeyId)), AKI: hex.EncodeToString(cut(cert.AuthorityKeyId)),
-		SHA256: hex.EncodeToString(sum[:]), Bytes: len(der),
+		SHA256: hex.EncodeToString(sum[:]), Bytes: len(cert.Raw),
 	}
 	for _, u := range cert.URIs[:min(len(cert.URIs), maxNames)] {
 		c.URIs = append(c.URIs, clip(u.String()))

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/hbone"
@@ -203,26 +202,37 @@ func schemeNames(schemes []tls.SignatureScheme) []string {
 
 // chain records certificates that crypto/x509 parsed.
 func (l *Layer) chain(certs []*x509.Certificate) {
-	raw := make([][]byte, len(certs))
-	for i, c := range certs {
-		raw[i] = c.Raw
+	l.Chain, l.Certificates = nil, nil
+	for _, cert := range certs {
+		if !l.keep(cert.Raw, describe(cert)) {
+			return
+		}
 	}
-	l.raw(raw, false)
 }
 
 // raw records a chain as it was sent.
 func (l *Layer) raw(certs [][]byte, cut bool) {
 	l.Chain, l.Certificates, l.ChainCut = nil, nil, cut
-	total := 0
-	for i, der := range certs {
-		if total += len(der); i >= maxCertificates || total > maxChain {
-			l.ChainCut = true
-			break
+	for _, der := range certs {
+		if !l.keep(der, readCertificate(der)) {
+			return
 		}
-		c := readCertificate(der)
-		l.Chain, l.Certificates = append(l.Chain, slices.Clip(der)), append(l.Certificates, c)
-		l.Unparsable = cmp.Or(l.Unparsable, c.Error)
 	}
+}
+
+// keep adds a certificate to the chain, if there is room.
+func (l *Layer) keep(der []byte, c Certificate) bool {
+	size := len(der)
+	for _, c := range l.Certificates {
+		size += c.Bytes
+	}
+	if len(l.Chain) >= maxCertificates || size > maxChain {
+		l.ChainCut = true
+		return false
+	}
+	l.Chain, l.Certificates = append(l.Chain, der), append(l.Certificates, c)
+	l.Unparsable = cmp.Or(l.Unparsable, c.Error)
+	return true
 }
 
 // ended maps the verdict of an acceptance.
