@@ -53,16 +53,20 @@ type ambientView struct {
 	Services  []ambientService  `json:"services"`
 }
 
-// address is an address as protobuf's JSON gives it: its bytes.
+// address is an address as protobuf's JSON gives it: its bytes, or, since istiod
+// dumps its own form of a workload, its text.
 type address netip.Addr
 
-// UnmarshalJSON reads the bytes in base64.
+// UnmarshalJSON reads either in base64.
 func (a *address) UnmarshalJSON(raw []byte) error {
 	var b []byte
 	if err := json.Unmarshal(raw, &b); err != nil {
 		return err
 	}
-	ip, _ := netip.AddrFromSlice(b) // the zero address where it is none
+	ip, err := netip.ParseAddr(string(b))
+	if err != nil {
+		ip, _ = netip.AddrFromSlice(b) // the zero address where it is none
+	}
 	*a = address(ip)
 	return nil
 }
