@@ -75,8 +75,7 @@ func operator(spec map[string]any) ([]byte, error) {
 }
 
 // baseValues is what every mesh of this package asks of Istio: multi-network
-// ambient, sidecars that speak HBONE, and small requests, because a machine
-// holds several clusters.
+// ambient, and small requests, because a machine holds several clusters.
 func baseValues() map[string]any {
 	small := func(memory string) map[string]any {
 		return map[string]any{"requests": map[string]any{"cpu": "10m", "memory": memory}}
@@ -96,7 +95,6 @@ func baseValues() map[string]any {
 				"servicesSelector": map[string]any{"matchExpressions": []any{map[string]any{"key": labelGlobal, "operator": "In", "values": []any{"true"}}}},
 				"scope":            "GLOBAL",
 			}},
-			"defaultConfig": map[string]any{"proxyMetadata": map[string]any{"ISTIO_META_ENABLE_HBONE": "true"}},
 		},
 	}
 }

@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func workloads(spec cluster.ClusterSpec, image string, ztunnel bool) []*unstruct
 		for _, w := range ns.Workloads {
 			if s := w.Service; s != nil && !services[s.Name] {
 				services[s.Name] = true
-				out = append(out, service(ns.Name, *s, w.DataPlane))
+				out = append(out, service(ns.Name, *s))
 			}
 		}
 		for _, w := range ns.Workloads {
@@ -108,13 +109,11 @@ func peerAuthentication(namespace, name string, selector obj, mode cluster.MTLSM
 	return object("security.istio.io/v1", "PeerAuthentication", namespace, name, nil, obj{"spec": spec})
 }
 
-func service(namespace string, s cluster.ServiceSpec, dp cluster.DataPlane) *unstructured.Unstructured {
-	labels := map[string]string{"app": s.Name, "service": s.Name}
-	if dp == cluster.Ambient {
-		// Sidecars share services between clusters by default, ambient only
-		// those of global scope.
-		labels[labelGlobal] = "true"
-	}
+// service is one that all clusters share. With multi-network ambient that takes
+// the label also for sidecars (istio pilot/pkg/xds/endpoints, since 1.29): without
+// it istiod hands out the endpoints of the caller's own cluster only.
+func service(namespace string, s cluster.ServiceSpec) *unstructured.Unstructured {
+	labels := map[string]string{"app": s.Name, "service": s.Name, labelGlobal: "true"}
 	port := obj{"port": int64(s.Port), "targetPort": int64(s.Port), "protocol": "TCP"}
 	if s.Protocol != "auto" {
 		port["name"] = s.Protocol
@@ -142,7 +141,7 @@ func deployment(member string, ns cluster.NamespaceSpec, w cluster.WorkloadSpec,
 		"replicas": int64(1),
 		"selector": obj{"matchLabels": obj{workloadLabel: w.Name}},
 		"template": obj{
-			"metadata": obj{"labels": pod},
+			"metadata": obj{"labels": pod, "annotations": proxyConfig(planeOf(w.DataPlane, ztunnel))},
 			"spec": obj{
 				"serviceAccountName":            w.ServiceAccount,
 				"terminationGracePeriodSeconds": int64(1),
@@ -166,6 +165,15 @@ func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) o
 		out[tunnelLabel] = "http"
 	}
 	return out
+}
+
+// proxyConfig makes a sidecar speak HBONE, or keeps it from doing so whatever
+// the mesh configuration says. With it comes the label by which callers know.
+func proxyConfig(p plane) obj {
+	if !p.sidecar {
+		return obj{}
+	}
+	return obj{"proxy.istio.io/config": fmt.Sprintf("proxyMetadata:\n  ISTIO_META_ENABLE_HBONE: %q\n", strconv.FormatBool(p.hbone))}
 }
 
 // application is what a workload runs: a program that answers with its name.
