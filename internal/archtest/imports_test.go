@@ -43,6 +43,8 @@ var layers = []layer{
 	{"pkg/cluster/istioca", []string{"pkg/cluster"}},
 	{"pkg/agent", nil},
 	{"pkg/cluster/live", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/istioca"}},
+	// It makes an embedded mesh look like one that runs elsewhere.
+	{"pkg/cluster/live/livetest", []string{"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/kubeapi"}},
 	{"pkg/cluster/kind", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/live"}},
 	{"pkg/cluster/embedded", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"fixtures", nil},

@@ -62,7 +62,10 @@ func Attach(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("live: %s: %w", cfg.name(), err)
 	}
-	if c.facts, err = c.discover(ctx); err != nil {
+	if c.facts, err = c.discover(ctx); err == nil {
+		c.facts.Denied, err = c.preflight(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("live: %s: %w", cfg.name(), err), c.Close(context.WithoutCancel(ctx)))
 	}
 	return c, nil

@@ -45,6 +45,9 @@ type Facts struct {
 	// Assumed are facts that could not be read, so that Istio's default stands
 	// for them; each with the reason.
 	Assumed []string `json:"assumed,omitempty"`
+
+	// Denied are the permissions of Rules that the API says are missing.
+	Denied []string `json:"denied,omitempty"`
 }
 
 // NoMeshError says that no control plane of Istio runs where one was sought.

@@ -117,6 +117,9 @@ func (c *Cluster) tell(ctx context.Context, events cluster.Events) {
 	if ws, err := c.Workloads(ctx); err == nil {
 		detail = append(detail, counted(ws))
 	}
+	if len(f.Denied) > 0 {
+		detail = append(detail, "may not: "+strings.Join(f.Denied, ", "))
+	}
 	if len(f.Assumed) > 0 {
 		detail = append(detail, "assumed: "+strings.Join(f.Assumed, "; "))
 	}

@@ -55,9 +55,9 @@ func (t target) String() string {
 // streams, none of which is stored.
 var created = []string{"serviceaccounts/token", "selfsubjectaccessreviews", "pods/portforward"}
 
-// streams are the subresources that run something, or let something through,
-// although their request is a GET.
-var streams = []string{"exec", "attach", "proxy", "debug"}
+// readable are the subresources that a GET may name. Others run something, or
+// let something through, although they are a GET: exec, attach, proxy.
+var readable = []string{"pods/portforward"}
 
 // discovery are the paths beside resources that only tell what the API is.
 var discovery = []string{"/version", "/api", "/apis", "/openapi", "/healthz", "/livez", "/readyz"}
@@ -74,7 +74,7 @@ func allowed(r *http.Request) error {
 		return refused
 	case verb == "get" && !t.api:
 		return nil
-	case verb == "get" && !slices.Contains(streams, t.subresource):
+	case verb == "get" && (t.subresource == "" || slices.Contains(readable, t.String()) && t.groupFits()):
 		return nil
 	case verb == "post" && t.api && slices.Contains(created, t.String()) && t.groupFits():
 		return nil
@@ -137,5 +137,5 @@ func parse(path string) (target, bool) {
 	if len(parts) > 2 {
 		t.subresource = parts[2]
 	}
-	return t, true
+	return t, len(parts) <= 3
 }

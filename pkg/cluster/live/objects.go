@@ -29,7 +29,7 @@ func (c *Cluster) fromObjects(ctx context.Context, from cluster.Workload, key st
 	if q.own, err = c.inventory.get(ctx); err != nil {
 		return nil, err
 	}
-	if err := q.own.need("services", "endpointslices", "pods"); err != nil {
+	if err := q.own.need("namespaces", "services", "endpointslices", "pods"); err != nil {
 		return nil, err
 	}
 	var out []cluster.Endpoint
@@ -40,6 +40,12 @@ func (c *Cluster) fromObjects(ctx context.Context, from cluster.Workload, key st
 		inv, err := peer.inventory.get(ctx)
 		if err != nil {
 			continue // a remote that does not answer contributes nothing
+		}
+		if err := inv.need("namespaces", "services", "endpointslices", "pods"); err != nil {
+			return nil, err
+		}
+		if err := inv.need("gateways"); err != nil && from.DataPlane == cluster.Ambient {
+			return nil, err
 		}
 		out = append(out, q.in(peer, inv)...)
 	}

@@ -23,7 +23,8 @@ const (
 func Rules() (clusterWide, root []rbacv1.PolicyRule) {
 	read := []string{"get", "list"}
 	clusterWide = []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"namespaces", "pods", "services", "configmaps"}, Verbs: read},
+		{APIGroups: []string{""}, Resources: []string{"namespaces", "configmaps"}, Verbs: read},
+		{APIGroups: []string{""}, Resources: []string{"pods", "services"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"security.istio.io"}, Resources: []string{"peerauthentications"}, Verbs: []string{"list"}},
 		{APIGroups: []string{"networking.istio.io"}, Resources: []string{"serviceentries"}, Verbs: []string{"list"}},

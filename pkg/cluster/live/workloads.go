@@ -32,13 +32,13 @@ const defaultMaxWorkloads = 50
 // Workloads lists what runs in the mesh, one entry for each controller with a
 // ready pod: where the topology names workloads those, in its order, else all,
 // sorted, those that serve something first where there are too many. A list of
-// pods that is forbidden is a *cluster.DeniedError.
+// pods, of services or of policies that is forbidden is a *cluster.DeniedError.
 func (c *Cluster) Workloads(ctx context.Context) ([]cluster.Workload, error) {
 	inv, err := c.inventory.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := inv.need("pods"); err != nil {
+	if err := inv.need("pods", "services", "peerauthentications"); err != nil {
 		return nil, err
 	}
 	found := c.found(inv)
