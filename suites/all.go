@@ -14,13 +14,14 @@ import (
 	"github.com/meshprobe/meshprobe/suites/handshake"
 	"github.com/meshprobe/meshprobe/suites/hbone"
 	"github.com/meshprobe/meshprobe/suites/identity"
+	"github.com/meshprobe/meshprobe/suites/material"
 	"github.com/meshprobe/meshprobe/suites/trust"
 )
 
 // All lists every probe: those of a mesh, then those of other commands, which
 // list, explain and docs/PROBES.md know and run does not plan.
 func All() []probe.Probe {
-	return slices.Concat(Mesh(), endpoint.Probes())
+	return slices.Concat(Mesh(), endpoint.Probes(), material.Probes())
 }
 
 // Mesh lists the probes of meshprobe run: first what the clusters' objects say,

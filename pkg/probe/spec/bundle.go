@@ -30,8 +30,23 @@ var (
 		Doc: x509Doc, Section: "6.1", Level: Should, URL: x509URL,
 		Quote: "The value MUST include exactly one CA certificate, and the certificate SHOULD be self-signed.",
 	}
+	// BundleSequence tells an old bundle from a new one.
+	BundleSequence = Clause{
+		Doc: bundleDoc, Section: "4.1.1", Level: Should, URL: bundleURL,
+		Quote: "The parameter `spiffe_sequence` SHOULD be set.",
+	}
+	// BundleRefreshHint tells consumers how often to look.
+	BundleRefreshHint = Clause{
+		Doc: bundleDoc, Section: "4.1.2", Level: Should, URL: bundleURL,
+		Quote: "The parameter `spiffe_refresh_hint` SHOULD be set.",
+	}
+	// BundleKeys are what a bundle is for.
+	BundleKeys = Clause{
+		Doc: bundleDoc, Section: "4.1.3", Level: Must, URL: bundleURL,
+		Quote: "The parameter `keys` MUST be present. Its value is an array of JWKs.",
+	}
 )
 
 func spiffeBundle() []Clause {
-	return []Clause{BundleOwnKeys, BundleOfTrustDomain, BundleDistribution, BundleSelfSigned}
+	return []Clause{BundleOwnKeys, BundleOfTrustDomain, BundleDistribution, BundleSelfSigned, BundleSequence, BundleRefreshHint, BundleKeys}
 }

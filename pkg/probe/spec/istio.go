@@ -57,6 +57,26 @@ var (
 		Doc: istioDoc, Section: "plug-in CA", Level: Must, URL: istioSrc + "security/pkg/pki/util/keycertbundle.go",
 		Quote: "ca-cert.pem verifies to root-cert.pem through cert-chain.pem, which starts with the signing certificate",
 	}
+	// IstioCAStart is what istiod verifies before it signs anything.
+	IstioCAStart = Clause{
+		Doc: istioDoc, Section: "plug-in CA start", Level: Must, URL: istioSrc + "security/pkg/pki/ca/ca.go",
+		Quote: "istiod starts only with a plugged-in CA that is complete, that it can verify up to root-cert.pem, whose key fits, and that may sign",
+	}
+	// IstioKeyPair ties a chain to the key that it is used with.
+	IstioKeyPair = Clause{
+		Doc: istioDoc, Section: "key pair", Level: Must, URL: istioSrc + "security/pkg/pki/util/keycertbundle.go",
+		Quote: "a certificate is used with its own private key, unencrypted: proxies and istiod refuse any other",
+	}
+	// IstioCRL asks for all revocation lists or none.
+	IstioCRL = Clause{
+		Doc: istioDoc, Section: "CRL", Level: Must, URL: istioSrc + "security/pkg/pki/util",
+		Quote: "where ca-crl.pem is given, it holds a list of every CA in the chain, signed by that CA",
+	}
+	// IstioSecrets is what a proxy needs before it takes part.
+	IstioSecrets = Clause{
+		Doc: istioDoc, Section: "secret discovery", Level: Must, URL: istioSrc + "security/pkg/nodeagent/sds/sdsservice.go",
+		Quote: "a proxy is given its certificate and the mesh's roots before it takes or makes a mutual TLS connection",
+	}
 	// IstioCARestart makes istiod pick up a plugged-in CA.
 	IstioCARestart = Clause{
 		Doc: istioDoc, Section: "plug-in CA restart", Level: Must, URL: istioSrc + "pilot/pkg/bootstrap/istio_ca.go",
@@ -180,5 +200,6 @@ func istio() []Clause {
 		IstioPermissive, IstioDisable, IstioRemoteSecret, IstioNetworkLabel,
 		IstioGatewayAddress, IstioAutoPassthrough, IstioAutoPassthroughUnknown,
 		IstioServiceEntryHost, IstioRejectForeignRoot, IstioVerifiersAgree,
+		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets,
 	}
 }

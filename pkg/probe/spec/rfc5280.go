@@ -64,6 +64,11 @@ var (
 		Doc: rfc5280Doc, Section: "4.2.1.12", Level: Must, URL: rfc5280URL + "#section-4.2.1.12",
 		Quote: "If the extension is present, then the certificate MUST only be used for one of the purposes indicated.",
 	}
+	// CRLNextUpdate is until when a revocation list is in force.
+	CRLNextUpdate = Clause{
+		Doc: rfc5280Doc, Section: "5.1.2.5", Level: Must, URL: rfc5280URL + "#section-5.1.2.5",
+		Quote: "The next CRL could be issued before the indicated date, but it will not be issued any later than the indicated date.",
+	}
 	// RFC5280PathIssuer links each certificate of a path to the next by name.
 	RFC5280PathIssuer = Clause{
 		Doc: rfc5280Doc, Section: "6.1", Level: Must, URL: rfc5280URL + "#section-6.1",
@@ -89,6 +94,16 @@ var (
 		Doc: rfc5280Doc, Section: "6.1.4", Level: Must, URL: rfc5280URL + "#section-6.1.4",
 		Quote: "If a key usage extension is present, verify that the keyCertSign bit is set.",
 	}
+	// CRLRevoked asks that a certificate of a path is on no list.
+	CRLRevoked = Clause{
+		Doc: rfc5280Doc, Section: "6.1.3", Level: Must, URL: rfc5280URL + "#section-6.1.3",
+		Quote: "At the current time, the certificate is not revoked.",
+	}
+	// CRLSign asks the right to sign lists of who issues them.
+	CRLSign = Clause{
+		Doc: rfc5280Doc, Section: "6.3.3", Level: Must, URL: rfc5280URL + "#section-6.3.3",
+		Quote: "If a key usage extension is present in the CRL issuer's certificate, verify that the cRLSign bit is set.",
+	}
 	// RFC5280NameCompare says how distinguished names are compared.
 	RFC5280NameCompare = Clause{
 		Doc: rfc5280Doc, Section: "7.1", Level: Must, URL: rfc5280URL + "#section-7.1",
@@ -103,6 +118,6 @@ func rfc5280() []Clause {
 		RFC5280BasicConstraints, RFC5280NotACA, RFC5280PathLen, RFC5280NameConstraints,
 		RFC5280ExtKeyUsage, RFC5280PathIssuer, RFC5280PathAnchor,
 		RFC5280PathValidity, RFC5280Signature, RFC5280PathKeyCertSign,
-		RFC5280NameCompare,
+		RFC5280NameCompare, CRLNextUpdate, CRLRevoked, CRLSign,
 	}
 }

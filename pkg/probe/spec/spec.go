@@ -97,7 +97,7 @@ func (c Clause) String() string {
 func All() []Clause {
 	var all []Clause
 	for _, doc := range [][]Clause{
-		spiffeID(), x509SVID(), spiffeBundle(), rfc5280(), rfc7301(),
+		spiffeID(), x509SVID(), spiffeBundle(), rfc2986(), rfc5280(), rfc7301(), rfc7468(),
 		rfc8446(), rfc9113(), istio(), hbone(), endpoint(),
 	} {
 		all = append(all, doc...)

@@ -20,6 +20,11 @@ func Diagnose(chain Chain, opts Options) (cause, detail string, depth int) {
 	if f != nil {
 		return f.code, clip(f.reason), f.depth
 	}
+	return in.diagnose()
+}
+
+// diagnose is Diagnose of what is within bounds.
+func (in input) diagnose() (cause, detail string, depth int) {
 	p := in.realPath()
 	if !p.anchored {
 		cause, detail = in.trustCause(p)

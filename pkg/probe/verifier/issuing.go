@@ -23,25 +23,9 @@ const leafLife = 24 * time.Hour
 // leaf's SPIFFE ID. Nothing is signed with the CA's key, which is not needed:
 // the leaf's own signature is taken for good, every other is verified.
 func Issuing(ca Chain, identity string, opts Options) []Verdict {
-	above, f := bounded(ca, opts)
-	if f != nil {
-		return refusedBy(f, above)
-	}
-	leaf, err := issue(above.leaf, identity, opts.At, soonest(above))
-	if err != nil {
-		return refusedBy(&fault{
-			reason: "no certificate can be issued: " + err.Error(), clause: "RFC 5280 §4.1", code: CauseUnknown,
-			alert: alertBadCertificate,
-		}, above)
-	}
-	in, f := bounded(Chain{Certs: append([]*x509.Certificate{leaf}, ca.Certs...)}, opts)
+	in, above, f := issued(ca, identity, opts)
 	if f != nil {
 		return refusedBy(f, in)
-	}
-	for _, c := range slices.Concat(in.sent, in.opts.Roots) {
-		if SPKI(c) == SPKI(above.leaf) {
-			in.known.sigs[[2]*x509.Certificate{leaf, c}] = nil
-		}
 	}
 	goIssued := func(in input) *fault {
 		if f := verifyGo(above); f != nil {
@@ -61,23 +45,38 @@ func Issuing(ca Chain, identity string, opts Options) []Verdict {
 
 // DiagnoseIssuing is [Diagnose] for the certificate of [Issuing].
 func DiagnoseIssuing(ca Chain, identity string, opts Options) (cause, detail string) {
-	above, f := bounded(ca, opts)
-	if f != nil {
+	in, above, f := issued(ca, identity, opts)
+	switch {
+	case f != nil:
 		return f.code, clip(f.reason)
-	}
-	if p := above.realPath(); !p.anchored {
-		cause, detail = above.trustCause(p)
-		return cause, clip(detail)
-	}
-	if !isCA(above.leaf) {
+	case above.realPath().anchored && !isCA(above.leaf):
 		return CauseNotACA, clip(dn(above.leaf) + " is no CA")
 	}
-	for _, v := range Issuing(ca, identity, opts) {
-		if !v.Accepts && v.Verifier != NameOpenSSL {
-			return v.Code, v.Reason
+	cause, detail, _ = in.diagnose()
+	return cause, detail
+}
+
+// issued is the input with a leaf that ca would issue, and ca's own.
+func issued(ca Chain, identity string, opts Options) (in, above input, f *fault) {
+	if above, f = bounded(ca, opts); f != nil {
+		return above, above, f
+	}
+	leaf, err := issue(above.leaf, identity, opts.At, soonest(above))
+	if err != nil {
+		return above, above, &fault{
+			reason: "no certificate can be issued: " + err.Error(), clause: "RFC 5280 §4.1", code: CauseUnknown,
+			alert: alertBadCertificate,
 		}
 	}
-	return "", ""
+	if in, f = bounded(Chain{Certs: append([]*x509.Certificate{leaf}, ca.Certs...)}, opts); f != nil {
+		return in, above, f
+	}
+	for _, c := range slices.Concat(in.sent, in.opts.Roots) {
+		if SPKI(c) == SPKI(above.leaf) {
+			in.known.sigs[[2]*x509.Certificate{leaf, c}] = nil
+		}
+	}
+	return in, above, nil
 }
 
 // refusedBy is one fault as everybody's verdict.

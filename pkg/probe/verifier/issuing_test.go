@@ -55,6 +55,7 @@ func issuers() []string {
 func TestIssuingSaysWhyNot(t *testing.T) {
 	chain, roots := load(t, "good")
 	certs := chain.Certs
+	expired, _ := load(t, "intermediate-expired")
 	opts := Options{Roots: roots, At: fixtures.PKITime(), TrustDomains: []string{"cluster.local"}}
 	for name, tc := range map[string]struct {
 		ca       Chain
@@ -63,6 +64,7 @@ func TestIssuingSaysWhyNot(t *testing.T) {
 	}{
 		"no CA":              {Chain{}, "spiffe://cluster.local/ns/a/sa/b", CauseNoCertificate},
 		"a leaf signs":       {Chain{Certs: certs}, "spiffe://cluster.local/ns/a/sa/b", CauseNotACA},
+		"expired":            {Chain{Certs: expired.Certs[1:]}, "spiffe://cluster.local/ns/a/sa/b", CauseIntermediateExpired},
 		"other trust domain": {Chain{Certs: certs[1:]}, "spiffe://elsewhere/ns/a/sa/b", CauseTrustDomainSidecar},
 		"no identity":        {Chain{Certs: certs[1:]}, "://", CauseUnknown},
 		"the root itself":    {Chain{Certs: roots}, "spiffe://cluster.local/ns/a/sa/b", ""},
