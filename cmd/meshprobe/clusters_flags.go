@@ -137,6 +137,19 @@ func (f *kindFlags) reused(ctx context.Context) (cluster.Topology, error) {
 	return found.Topology, nil
 }
 
+// rootOfKept is the Secret, in the first cluster, that keeps the root of clusters
+// which outlive a run: with a new root, the next one would federate them anew.
+const rootOfKept = "meshprobe-root"
+
+// keepRoot keeps the root in the clusters, where they stay and no flag says
+// otherwise.
+func (f *kindFlags) keepRoot(fed *federation, t cluster.Topology) {
+	if f.chosen == nil || f.reuse == "" && !f.keep || fed.placed {
+		return
+	}
+	fed.secret = cluster.Ref{Cluster: t.Clusters[0].Name, Namespace: "istio-system", Name: rootOfKept}
+}
+
 func toProgress(e cluster.Event) probe.Progress {
 	return probe.Progress{Time: e.Time, Cluster: e.Cluster, Step: e.Step, Detail: e.Detail}
 }

@@ -66,6 +66,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	f.clusters.kind.keepRoot(federation, topology)
 	faults, err := f.faults.orders(provider.Name(), topology)
 	if err != nil {
 		return err
@@ -115,8 +116,9 @@ func started(provider string, t cluster.Topology) probe.RunStarted {
 	return s
 }
 
-// closeTimeout bounds the tearing down after an interrupt.
-const closeTimeout = 30 * time.Second
+// closeTimeout bounds the tearing down after an interrupt; containers take some
+// time to go.
+const closeTimeout = 2 * time.Minute
 
 func closeSet(ctx context.Context, set *cluster.Set) error {
 	if set == nil {
