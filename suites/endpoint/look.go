@@ -71,8 +71,10 @@ func met() probe.Observation[Look, Met] {
 			if err != nil {
 				return Met{}, err
 			}
-			defer leave()
+			answered := false
+			defer func() { leave(answered) }()
 			m := Met{Seen: l.Observer.Observe(ctx, l.Target), Asked: l.Asked}
+			answered = m.Answer.Protocol != wire.ProtocolSilence && m.TCP.Outcome != wire.TCPTimeout
 			if m.Interrupted {
 				return m, context.Canceled
 			}
