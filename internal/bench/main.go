@@ -20,10 +20,15 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 10, "rounds of each contest; the median counts")
 	span := flag.Duration("span", 300*time.Millisecond, "length of one round of one contestant")
+	only := flag.Bool("endpoints", false, "only the fleet of endpoints")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *span); err != nil {
+	do := func(ctx context.Context) error { return run(ctx, *rounds, *span) }
+	if *only {
+		do = endpoints
+	}
+	if err := do(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
 		os.Exit(1)
 	}
@@ -40,6 +45,9 @@ func run(ctx context.Context, rounds int, span time.Duration) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := endpoints(ctx); err != nil {
+		return err
 	}
 	return wholeRuns(ctx)
 }
