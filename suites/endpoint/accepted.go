@@ -31,7 +31,7 @@ const aboutAccepted = "How the handshake ended, and who ended it. Accepted is sa
 	"Why a certificate was refused is told from the certificate, the bundle, the server's own chain and the authorities that it names; the alert corroborates. A client without a certificate or with a foreign one, asked for with --no-client-cert or --foreign-client-cert, must be refused."
 
 func acceptedCauses() []probe.Cause {
-	return append(append(cause.Chains(slices.DeleteFunc(refusable(), sidecarOnly)...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed),
+	return append(append(cause.Chains(slices.DeleteFunc(refusable(), sidecarOnly)...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed, causeBreaksTLS, causeBreaksHTTP2),
 		verdict.StaleServer)
 }
 
@@ -49,6 +49,14 @@ var (
 			"istioctl --context CONTEXT proxy-config secret POD -n NAMESPACE -o json   # is there a ROOTCA, and what is in it?",
 			"istioctl --context CONTEXT ztunnel-config certificates   # the same of a ztunnel",
 		},
+	}
+	causeBreaksTLS = probe.Cause{
+		Code: "tls-broken", Title: "what the server sends breaks TLS, or is more than a client takes: meshprobe ended it",
+		Try: []string{"openssl s_client -connect {{.Address}} -msg   # what comes, message by message: a broken server, or something in the middle that rewrites TLS"},
+	}
+	causeBreaksHTTP2 = probe.Cause{
+		Code: "http2-broken", Title: "what answers behind the TLS breaks HTTP/2, or does not speak it: meshprobe ended it",
+		Try: []string{"meshprobe probe tls {{.Address}} --alpn h2   # what answers there? HBONE is HTTP/2: a ztunnel, a waypoint or a gateway's port 15008"},
 	}
 	causeClosed = probe.Cause{
 		Code: "closed-without-alert", Title: "the connection was closed without an alert: a dead upstream, an L4 policy or something in the middle, not a certificate",
@@ -90,7 +98,19 @@ func judgeAccepted(p part) []probe.Finding {
 	case l.Outcome == seen.Closed:
 		return fail(causeClosed)
 	default:
-		return fail(causeUnknown, probe.Text(p.label("words of the library"), orNone(l.Error)))
+		return fail(breaks(l), probe.Text(p.label("words of the library"), orNone(l.Error)))
+	}
+}
+
+// breaks is which protocol the peer does not keep to, if that is known.
+func breaks(l *wire.Layer) probe.Cause {
+	switch {
+	case l.Broke != "":
+		return causeBreaksHTTP2
+	case l.Outcome == wire.Rejected:
+		return causeBreaksTLS
+	default:
+		return causeUnknown
 	}
 }
 

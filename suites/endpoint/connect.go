@@ -27,7 +27,7 @@ var Connect = probe.DefineOn(probe.Meta{
 const aboutConnect = "One CONNECT with the authority of --to (--inner-to inside), and its answer. ztunnel says 200 only after it reached the application, 400 where the authority is not the workload's own, 401 where a policy denies, 503 where nothing answers behind it; Envoy says 403, 404 and 503."
 
 func connectCauses() []probe.Cause {
-	return []probe.Cause{causeDenied, causeAuthority, causeNoService, causeUpstream, causeReset, causeCut}
+	return []probe.Cause{causeDenied, causeAuthority, causeNoService, causeUpstream, causeReset, causeCut, causeBreaksHTTP2}
 }
 
 var (
@@ -95,7 +95,7 @@ func (p part) uncrossed(e event) probe.Cause {
 	case e.What == ExpectClose, e.What == "no answer" && p.layer.GoAway != nil:
 		return causeCut
 	case e.What != ExpectStatus:
-		return causeUnknown
+		return breaks(p.layer)
 	}
 	switch gateway := p.nested() && !p.inner; {
 	case p.layer.Status == 401, p.layer.Status == 403:

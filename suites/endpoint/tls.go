@@ -28,7 +28,7 @@ var TLS = probe.DefineOn(probe.Meta{
 const aboutTLS = "What the server chose of what was offered: TLS version, cipher suite, key exchange group (post-quantum or not), ALPN, and whether it stapled an OCSP response. HBONE is HTTP/2 over TLS 1.3: its ALPN is h2."
 
 func tlsCauses() []probe.Cause {
-	return []probe.Cause{causeVersion, causeGroups, causePostQuantum, causeALPN, causeName, causeBlackhole, causeClosed}
+	return []probe.Cause{causeVersion, causeGroups, causePostQuantum, causeALPN, causeName, causeBlackhole, causeClosed, causeBreaksTLS}
 }
 
 var (
@@ -130,6 +130,8 @@ func disagreed(l *wire.Layer) probe.Cause {
 		return causeBlackhole
 	case l.Outcome == seen.Closed:
 		return causeClosed
+	case l.Outcome == wire.Rejected:
+		return causeBreaksTLS
 	default:
 		return causeUnknown
 	}

@@ -25,10 +25,10 @@ func overHTTP2(name string) bool {
 	return slices.ContainsFunc([]string{"h2-", "hbone-", "tunnel-"}, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// What is said where no cause is known by name.
+// What is said of those that break a protocol.
 const (
-	brokenTLS   = "unknown"
-	brokenHTTP2 = "unknown"
+	brokenTLS   = "tls-broken"
+	brokenHTTP2 = "http2-broken"
 )
 
 // breaksTLS is a peer with which meshprobe ends it; alert is what it was told,
@@ -204,17 +204,17 @@ func certificateWants() map[string]want {
 // http2Wants are those of HBONE servers.
 func http2Wants() map[string]want {
 	return map[string]want{
-		"h2-1000-headers":              fails("unknown"),
+		"h2-1000-headers":              fails(brokenHTTP2),
 		"h2-answer-then-goaway":        accepted,
 		"h2-body-escape":               fails("authz-td-principal"),
-		"h2-data-on-stream-0":          fails("unknown"),
+		"h2-data-on-stream-0":          fails(brokenHTTP2),
 		"h2-empty-continuations":       fails("unknown"),
 		"h2-error-body-40mib":          fails("hbone-upstream-dead"),
 		"h2-goaway-flood":              fails("hbone-connection-cut"),
-		"h2-header-escape":             fails("unknown"),
-		"h2-header-list-of-1":          fails("unknown"),
-		"h2-hpack-bomb":                fails("unknown"),
-		"h2-hpack-garbage":             fails("unknown"),
+		"h2-header-escape":             fails(brokenHTTP2),
+		"h2-header-list-of-1":          fails(brokenHTTP2),
+		"h2-hpack-bomb":                fails(brokenHTTP2),
+		"h2-hpack-garbage":             fails(brokenHTTP2),
 		"h2-no-streams-allowed":        fails("unknown"),
 		"h2-ping-first-endless":        breaksHTTP2(),
 		"h2-settings-endless":          fails("unknown"),
@@ -226,12 +226,12 @@ func http2Wants() map[string]want {
 		"h2-status-401":                fails("authz-td-principal"),
 		"h2-status-503":                fails("hbone-upstream-dead"),
 		"h2-status-999":                fails("unknown"),
-		"h2-status-twice":              fails("unknown"),
+		"h2-status-twice":              fails(brokenHTTP2),
 		"h2-unknown-frames":            fails("unknown"),
 		"h2-window-of-0":               accepted,
 		"h2-window-too-large":          breaksHTTP2(),
-		"h2-window-update-0":           fails("unknown"),
-		"hbone-1xx-flood":              fails("unknown"),
+		"h2-window-update-0":           fails(brokenHTTP2),
+		"hbone-1xx-flood":              fails(brokenHTTP2),
 		"hbone-alpn-http1":             refused("no_application_protocol", "alpn-h2-missing"),
 		"hbone-alpn-none":              {last: "unclear", cause: "alpn-h2-missing", verdict: probe.Nonconformant},
 		"hbone-answer-before-dial":     fails("tunnel-cut"),
@@ -240,19 +240,19 @@ func http2Wants() map[string]want {
 		"hbone-bad-settings":           breaksHTTP2(),
 		"hbone-closes-mid-stream":      accepted,
 		"hbone-closes-on-settings":     fails("hbone-connection-cut"),
-		"hbone-continuation-flood":     fails("unknown"),
-		"hbone-data-first":             fails("unknown"),
+		"hbone-continuation-flood":     fails(brokenHTTP2),
+		"hbone-data-first":             fails(brokenHTTP2),
 		"hbone-frame-too-large":        fails("tunnel-cut"),
 		"hbone-goaway-at-once":         fails("hbone-connection-cut"),
 		"hbone-goaway-on-request":      fails("hbone-connection-cut"),
-		"hbone-header-list-too-large":  fails("unknown"),
+		"hbone-header-list-too-large":  fails(brokenHTTP2),
 		"hbone-http1-inside":           breaksHTTP2(),
 		"hbone-mute":                   stalls("unknown"),
 		"hbone-no-client-cert-request": fails("client-cert-not-required"),
 		"hbone-no-settings":            breaksHTTP2(),
-		"hbone-no-status":              fails("unknown"),
+		"hbone-no-status":              fails(brokenHTTP2),
 		"hbone-ping-flood":             {last: "accepted", cause: "tunnel-cut | "},
-		"hbone-push-promise":           fails("unknown"),
+		"hbone-push-promise":           fails(brokenHTTP2),
 		"hbone-refuses-stream":         fails("hbone-stream-reset"),
 		"hbone-reset-mid-stream":       accepted,
 		"hbone-settings-flood":         {last: "accepted", cause: "tunnel-cut | "},

@@ -27,6 +27,7 @@ import (
 	"github.com/meshprobe/meshprobe/fixtures/corpus"
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
+	_ "github.com/meshprobe/meshprobe/pkg/probe/probetest" // takes the flags that all suites are given
 	"github.com/meshprobe/meshprobe/suites/endpoint"
 	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
 	"github.com/meshprobe/meshprobe/suites/seen"

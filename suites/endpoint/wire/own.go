@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http2"
+
 	"github.com/meshprobe/meshprobe/pkg/hbone"
 	"github.com/meshprobe/meshprobe/suites/seen"
 )
@@ -38,6 +40,20 @@ func ownTLS(err error) bool {
 		return ownTLS(err.Unwrap())
 	default:
 		return strings.HasPrefix(err.Error(), "tls: ")
+	}
+}
+
+// broke records what the peer did against HTTP/2, if that is what err says.
+func (l *Layer) broke(err error) {
+	pe, protocol := errors.AsType[*hbone.ProtocolError](err)
+	re, reset := errors.AsType[*hbone.ResetError](err)
+	switch {
+	case protocol:
+		l.Broke = seen.ResetName(pe.Code)
+	case reset && !re.Remote:
+		l.Broke = seen.ResetName(re.Code)
+	case errors.Is(err, hbone.ErrHeaderList):
+		l.Broke = seen.ResetName(http2.ErrCodeEnhanceYourCalm)
 	}
 }
 

@@ -182,6 +182,9 @@ type Layer struct {
 	Headers map[string][]string `json:"headers,omitempty"` // of the CONNECT response, bounded
 	GoAway  *GoAway             `json:"goAway,omitempty"`
 	Refusal string              `json:"refusal,omitempty"` // why there was no status: the words of pkg/hbone
+	// Broke is the RFC 9113 error code with which we answered what the peer did
+	// against HTTP/2, empty where it did nothing.
+	Broke string `json:"broke,omitempty"`
 }
 
 // Side is an end of a connection.

@@ -99,6 +99,7 @@ func (w *watch) connected(ctx context.Context, s *hbone.Session, err error) {
 	}
 	l.Error = clip(l.Error)
 	l.goneAway(err)
+	l.broke(err)
 	if l.Outcome == seen.Refused {
 		l.AlertBy = Peer
 	}
@@ -144,6 +145,7 @@ func (w *watch) open(ctx context.Context, s *hbone.Session, authority string) *h
 		return c
 	}
 	l.goneAway(err)
+	l.broke(err)
 	if he, ok := errors.AsType[*hbone.Error](err); ok {
 		l.Headers = bounded(he.Header)
 	}
