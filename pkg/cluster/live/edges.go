@@ -3,6 +3,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,8 @@ func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (clu
 	for i, c := range attached {
 		specs[i] = t.Clusters[i]
 		specs[i].Name, specs[i].Network = c.facts.Name, c.facts.Network
-		if specs[i].TrustDomain == "" {
-			specs[i].TrustDomain = c.facts.TrustDomain
-		}
+		// What is asked for; what the cluster is configured with may differ.
+		specs[i].TrustDomain = cmp.Or(c.config.Spec.TrustDomain, c.facts.TrustDomain)
 		if other, dup := seen[c.facts.Name]; dup {
 			return t, &ContextError{
 				Msg:  fmt.Sprintf("the contexts %q and %q both lead to a cluster that calls itself %q", other, c.config.name(), c.facts.Name),
