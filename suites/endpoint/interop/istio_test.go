@@ -22,14 +22,22 @@ func istioHBONE(t *testing.T) (path string) {
 	t.Helper()
 	module := filepath.Join("..", "..", "..", "interop")
 	path = filepath.Join(t.TempDir(), "hbone")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-C", module, "-o", path, "./hbone")
-	build.WaitDelay = time.Second
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Skipf("module interop cannot be built here: %v\n%s", err, out)
+	if out, err := goCommand(t, "list", "-C", module, "-deps", "./hbone"); err != nil {
+		t.Skipf("the modules of interop are not to be had here: %v\n%s", err, out)
+	}
+	if out, err := goCommand(t, "build", "-C", module, "-o", path, "./hbone"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	return path
+}
+
+func goCommand(t *testing.T, args ...string) ([]byte, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.WaitDelay = time.Second
+	return cmd.CombinedOutput()
 }
 
 // echo is an application that says everything back.
