@@ -9,6 +9,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,17 +33,14 @@ type probeFlags struct {
 	to, innerTo, from         string
 	expect                    string
 
-	input            string
-	count, parallel  int
-	interval         time.Duration
-	timeout, quiet   time.Duration
-	record           string
-	strict           bool
-	output           outputFlags
-	chosen           func(flag string) bool
-	expectation      *endpoint.Wanted
-	minimum, maximum uint16
-	curves           []tls.CurveID
+	input           string
+	count, parallel int
+	interval        time.Duration
+	timeout, quiet  time.Duration
+	record          string
+	strict          bool
+	output          outputFlags
+	chosen          func(flag string) bool
 }
 
 func (f *probeFlags) add(cmd *cobra.Command) {
@@ -332,7 +330,7 @@ func parseAddress(kind wire.Kind, text string) (string, *usageError) {
 			return bad("it has no port", "name the port of the application: "+net.JoinHostPort(host, "9080")+"; 15006 itself leads nowhere")
 		}
 	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n < 1 || fmt.Sprint(n) != port {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || fmt.Sprint(n) != port {
 		return bad(fmt.Sprintf("port %q is not a number from 1 to 65535", port), "for example: "+net.JoinHostPort(host, "15443"))
 	}
 	if host == "" {

@@ -51,6 +51,8 @@ func judgeClientCertificate(p part) []probe.Finding {
 	leaf := probe.Text(p.label("leaf"), leafName(l))
 	mesh := p.tunnels() || p.Kind == wire.Sidecar
 	switch {
+	case len(l.Chain) == 0 && p.refusedAsExpected():
+		return []probe.Finding{probe.Skipping("the handshake ended, as expected, before a certificate could be asked for")}
 	case len(l.Chain) == 0:
 		return []probe.Finding{probe.Breaking("the handshake ended before a certificate could be asked for", probe.Text("handshake", said(l)))}
 	case l.Early && l.Chain.Leaf() == nil:

@@ -49,7 +49,7 @@ var (
 
 // istioID is the only form of an identity that every data plane takes
 // (ztunnel src/identity/manager.rs).
-var istioID = regexp.MustCompile(`^spiffe://[a-z0-9._-]+/ns/[^/]+/sa/[^/]+$`) //nolint:gochecknoglobals // a constant
+var istioID = regexp.MustCompile(`^spiffe://[a-z0-9._-]+/ns/[^/]+/sa/[^/]+$`)
 
 func judgeIdentity(p part) []probe.Finding {
 	l, want := p.layer, p.identity()

@@ -234,7 +234,7 @@ func (m Met) Line() string {
 		what = "✓"
 	}
 	e := m.came()
-	said := string(e.What)
+	said := e.What
 	switch {
 	case e.What == ExpectAccept && m.Last() != nil:
 		said = string(m.Last().Outcome)
