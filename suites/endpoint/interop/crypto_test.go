@@ -143,4 +143,12 @@ func TestGoTLSChains(t *testing.T) {
 			})
 		})
 	}
+	t.Run("leaf-two-uri-sans", func(t *testing.T) {
+		t.Parallel()
+		p.meets(t, p.goServer(t, "leaf-two-uri-sans", nil), map[string]row{
+			// Envoy and ztunnel are content when one of them is the expected one.
+			"one expected": {client: "good", target: wire.Target{Kind: wire.Sidecar}, asked: endpoint.Asked{Identity: ratings}, want: accepted},
+			"any":          {client: "good", target: wire.Target{Kind: wire.Sidecar}, want: fails("spiffe-san-shape")},
+		})
+	})
 }
