@@ -30,6 +30,7 @@ const (
 
 // stdio is what a command sees of the world around it.
 type stdio struct {
+	In                       io.Reader
 	Out, Err                 io.Writer
 	OutTerminal, ErrTerminal bool
 	Width                    int // of the terminal, 0 where there is none
@@ -112,7 +113,7 @@ Exit status: 0 conformant or partial, 1 nonconformant, 2 usage, 3 inconclusive.`
 	root.SetVersionTemplate(versionLine())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(c.helpCommand())
-	root.AddCommand(c.runCommand(), c.probeCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.checkCommand(), c.federateCommand(), c.clustersCommand(), c.appCommand(), c.agentCommand(), c.reportCommand(), c.versionCommand(), c.completionCommand())
+	root.AddCommand(c.runCommand(), c.probeCommand(), c.inspectCommand(), c.listCommand(), c.explainCommand(), c.replayCommand(), c.checkCommand(), c.federateCommand(), c.clustersCommand(), c.appCommand(), c.agentCommand(), c.reportCommand(), c.versionCommand(), c.completionCommand())
 	return root
 }
 
