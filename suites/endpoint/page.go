@@ -149,8 +149,8 @@ func (p part) draw(b *strings.Builder) {
 	if len(l.Chain) == 0 {
 		return
 	}
-	if len(p.Asked.Bundle) > 0 {
-		row(b, p.label("verifiers"), p.verifiers())
+	if len(p.Asked.Bundle) > 0 && judgeTrust(p)[0].Status == probe.Pass {
+		row(b, p.label("verifiers"), p.verifiers()) // a failure says it beside its cause
 	}
 	fmt.Fprintf(b, "\n%s as sent, %s:\n", p.label("chain"), plural(int64(len(l.Chain)), "certificate"))
 	tree := seen.Tree(l.Chain, p.At)
