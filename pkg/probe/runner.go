@@ -41,7 +41,8 @@ func (r *Runner) Run(ctx context.Context, start RunStarted, plan Plan, setup Set
 		return run.finish(ctx)
 	}
 	run.expect(env)
-	for _, stage := range plan.stages {
+	for i, stage := range plan.stages {
+		run.last = i == len(plan.stages)-1
 		run.stage(ctx, env, stage)
 	}
 	return run.finish(ctx)
@@ -53,6 +54,7 @@ type run struct {
 	started  time.Time
 	failures map[string][]failure // by probe ID; read by workers of later stages only
 	fresh    []failure            // of the stage in progress
+	last     bool                 // no later stage could be blocked: failures need not be kept
 	tally    tally
 	lost     error // of sink or recorder
 	seq      int
@@ -219,7 +221,7 @@ func feed(env *Env, g group, jobs chan<- job) {
 func (r *run) deliver(f Finding, s Subject) {
 	r.seq++
 	f.Seq = r.seq
-	if s != nil && (f.Status == Fail || f.Status == Blocked) {
+	if s != nil && !r.last && (f.Status == Fail || f.Status == Blocked) {
 		root := f.BlockedBy
 		if root == "" {
 			root = f.ID + " " + f.Subject
