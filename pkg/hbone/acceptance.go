@@ -95,6 +95,10 @@ type Acceptor struct {
 	// Floor is the shortest wait before silence means "not refused"; the wait is
 	// four round trips if that is longer. 0 means 50 ms.
 	Floor time.Duration
+	// Listen, if set, is how long a refusal is waited for before close_notify is
+	// sent. A server that closes with it unread resets the connection, and what
+	// lies between, such as a port-forward, may then forget the alert.
+	Listen time.Duration
 	// Timeout bounds the handshake where ctx has no deadline; 0 means 15 s.
 	Timeout time.Duration
 }
@@ -127,6 +131,9 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 		return out
 	}
 	before := raw.received.Load()
+	if a.Listen > 0 && !old && len(a.Send) == 0 && a.listen(ctx, tc, raw, tickets, &out, before) {
+		return out
+	}
 	// A refusal may already have closed the connection under these writes; the
 	// read tells.
 	if len(a.Send) > 0 {
@@ -146,6 +153,19 @@ func (a Acceptor) Try(ctx context.Context, conn net.Conn) Acceptance {
 		out.Verdict, out.Proof = VerdictAccepted, ProofHandshake
 	}
 	return out
+}
+
+// listen waits for the server's first word, and says whether there was one.
+func (a Acceptor) listen(ctx context.Context, tc *tls.Conn, raw *meter, tickets *ticketWatch, out *Acceptance, before int64) bool {
+	_ = raw.SetReadDeadline(time.Now().Add(a.Listen))
+	buf := make([]byte, maxAcceptanceData)
+	n, err := tc.Read(buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !tickets.seen.Load() && ctx.Err() == nil {
+		return false
+	}
+	out.Data, out.Err = buf[:n:n], err
+	out.judge(ctx, tickets.seen.Load(), raw.received.Load() > before)
+	return true
 }
 
 // judge classifies the read after the handshake. crypto/tls says io.EOF both

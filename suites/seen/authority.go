@@ -46,6 +46,7 @@ type Authority struct {
 	Issued       Certs  `json:"issued"`      // chain of a certificate issued just now
 	IssuedRoots  Certs  `json:"issuedRoots"` // trust anchors that came with it
 	IssuedError  string `json:"issuedError,omitempty"`
+	Denied       string `json:"denied,omitempty"` // permission without which istiod cannot be asked
 }
 
 // CASecret is a CA Secret without its private key.
@@ -112,6 +113,7 @@ func (a *Authority) serving(ctx context.Context, c cluster.Cluster) {
 	conn, err := c.Dial(ctx, cluster.Workload{}, fmt.Sprintf("istiod.%s.svc:%d", SystemNamespace, cluster.PortCA))
 	if err != nil {
 		a.ServingError = err.Error()
+		a.denied(err)
 		return
 	}
 	defer conn.Close()
@@ -138,9 +140,17 @@ func (a *Authority) issued(ctx context.Context, env *probe.Env, c cluster.Cluste
 	id, err := ids.Identity(ctx, w.Namespace, w.ServiceAccount)
 	if err != nil {
 		a.IssuedError = err.Error()
+		a.denied(err)
 		return
 	}
 	a.Issued, a.IssuedRoots = FromX509(id.Certificates), FromX509(id.Roots)
+}
+
+// denied keeps the permission that an error is about.
+func (a *Authority) denied(err error) {
+	if d, ok := errors.AsType[*cluster.DeniedError](err); ok {
+		a.Denied = d.What
+	}
 }
 
 // asker is the workload in whose name a certificate is asked for: one that

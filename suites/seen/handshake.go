@@ -82,10 +82,15 @@ const patience = 500 * time.Millisecond
 // Try makes one handshake and finds out what the peer thinks of it, again where
 // what the peer said may have been lost on the way.
 func Try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake {
-	return relayed(dial, func(dial Dial) Handshake { return try(ctx, env, dial, hello) })
+	listen := firstWord
+	return relayed(dial, func(dial Dial) Handshake {
+		h := try(ctx, env, dial, hello, listen)
+		listen *= 2
+		return h
+	})
 }
 
-func try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake {
+func try(ctx context.Context, env *probe.Env, dial Dial, hello Hello, listen time.Duration) Handshake {
 	h := Handshake{Address: hello.Address, SNI: hello.SNI, Offered: hello.ALPN}
 	conn, err := dial(ctx)
 	if err != nil {
@@ -93,7 +98,11 @@ func try(ctx context.Context, env *probe.Env, dial Dial, hello Hello) Handshake 
 		return h
 	}
 	cfg := h.Config(env.Now, hello)
-	got := hbone.Acceptor{TLS: cfg, Floor: patience}.Try(ctx, conn)
+	acceptor := hbone.Acceptor{TLS: cfg, Floor: patience}
+	if r, ok := conn.(cluster.Relayed); ok && r.Relayed() {
+		acceptor.Listen = listen
+	}
+	got := acceptor.Try(ctx, conn)
 	h.Outcome, h.Proof = outcome(got.Verdict), string(got.Proof)
 	if got.Verdict == hbone.VerdictRefused {
 		h.Alert = hbone.AlertName(got.Alert)

@@ -200,13 +200,21 @@ func (l *Listener) elsewhere() string {
 }
 
 func hboneHandshake(ctx context.Context, env *probe.Env, id *cluster.Identity, addr string, dial Dial) Handshake {
-	return relayed(dial, func(dial Dial) Handshake {
+	dial, through := watch(dial)
+	h := relayed(dial, func(dial Dial) Handshake {
 		var l Layer
 		if s := l.Session(ctx, env, id, addr, dial); s != nil {
 			_ = s.Close()
 		}
 		return l.Handshake
 	})
+	if h.Outcome == Closed && through.Load() {
+		// A client that says nothing after the handshake leaves nothing unread.
+		if quiet := Try(ctx, env, dial, Hello{Address: addr, ALPN: []string{"h2"}, Identity: id}); quiet.Outcome == Refused {
+			return quiet
+		}
+	}
+	return h
 }
 
 // plainTimeout bounds the wait for a plaintext answer.
