@@ -61,6 +61,8 @@ func judgeIstiodServesCACerts(a seen.Authority) []probe.Finding {
 		passed = append(passed, got)
 	}
 	switch {
+	case a.Denied != "":
+		return []probe.Finding{probe.Lacking(a.Denied)}
 	case a.Serving.Leaf() == nil:
 		return []probe.Finding{probe.Breaking("istiod presents no certificate: " + a.ServingError)}
 	case a.Issued.Leaf() == nil && a.IssuedError != "":

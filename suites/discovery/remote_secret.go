@@ -62,7 +62,7 @@ type remoteSecretSeen struct {
 
 const multiClusterLabel = "istio/multiCluster"
 
-func observeRemoteSecret(ctx context.Context, _ *probe.Env, p cluster.Pair) (remoteSecretSeen, error) {
+func observeRemoteSecret(ctx context.Context, env *probe.Env, p cluster.Pair) (remoteSecretSeen, error) {
 	o := remoteSecretSeen{From: p.A.Name(), To: p.B.Name()}
 	k, err := seen.Kube(p.A)
 	if err != nil {
@@ -76,6 +76,9 @@ func observeRemoteSecret(ctx context.Context, _ *probe.Env, p cluster.Pair) (rem
 		return o, seen.APIError(err, "get", "namespaces")
 	}
 	secret, err := o.find(ctx, k)
+	if err == nil && (secret == nil || secret.Data[o.To] == nil) && len(env.Lacks) > 0 {
+		return o, env.Lacks[0] // the name by which istiod knows the cluster may be another
+	}
 	if err != nil || secret == nil {
 		return o, err
 	}
