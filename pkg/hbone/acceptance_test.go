@@ -52,6 +52,16 @@ func outcomeOf(a hbone.Acceptance) outcome {
 	return o
 }
 
+// listening tries a server that may refuse before it is told that all was said.
+func listening(t testing.TB, addr string, cfg *tls.Config) hbone.Acceptance {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hbone.Acceptor{TLS: cfg, Listen: 20 * time.Millisecond, Floor: 200 * time.Millisecond}.Try(t.Context(), conn)
+}
+
 func TestAcceptanceOfGoServers(t *testing.T) {
 	m := newMesh(t)
 	foreign := hbonetest.NewCA(t, "cluster.local").Issue(t, clientID)
@@ -87,6 +97,9 @@ func TestAcceptanceOfGoServers(t *testing.T) {
 				got := try(t, addr, tc.client)
 				if diff := cmp.Diff(tc.want, outcomeOf(got)); diff != "" {
 					t.Errorf("(-want +got), read error %v:\n%s", got.Err, diff)
+				}
+				if diff := cmp.Diff(tc.want, outcomeOf(listening(t, addr, tc.client))); diff != "" {
+					t.Errorf("listening first (-want +got):\n%s", diff)
 				}
 				if got.State.DidResume {
 					t.Error("the session was resumed")
