@@ -20,7 +20,7 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{
 		"pkg/report/...", "suites/...", "pkg/federate/...", "pkg/probe", "pkg/probe/spec", "pkg/probe/verifier",
-		"pkg/agent", "pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
+		"pkg/agent", "pkg/hbone", "pkg/material", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live", "pkg/cluster/standin",
 	}},
 	{"suites", []string{
 		"pkg/probe", "pkg/probe/spec", "pkg/probe/verifier", "pkg/hbone", "pkg/federate/...", "pkg/material", "pkg/cluster",
@@ -45,6 +45,8 @@ var layers = []layer{
 	{"pkg/cluster/live", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/istioca"}},
 	// It makes an embedded mesh look like one that runs elsewhere.
 	{"pkg/cluster/live/livetest", []string{"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/kubeapi"}},
+	// What a pod runs where there is no ztunnel; nothing but the program imports it.
+	{"pkg/cluster/standin", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/cluster/embedded/dataplane"}},
 	{"pkg/cluster/kind", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/live"}},
 	{"pkg/cluster/embedded", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"fixtures", nil},

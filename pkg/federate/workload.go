@@ -43,13 +43,13 @@ func isGateway(_ *member, r rollable) bool {
 	return slices.Contains(strings.Split(r.annotations["inject.istio.io/templates"], ","), "gateway")
 }
 
-// isMeshed picks what holds certificates of workloads: pods with a sidecar, and
-// ztunnel for those without.
+// isMeshed picks what holds certificates of workloads: pods with a sidecar, those
+// that speak HBONE themselves, and ztunnel for the rest.
 func isMeshed(m *member, r rollable) bool {
 	if isIstiod(m, r) || isGateway(m, r) {
 		return false
 	}
-	if r.labels["app"] == "ztunnel" {
+	if r.labels["app"] == "ztunnel" || r.labels["networking.istio.io/tunnel"] == "http" {
 		return true
 	}
 	inject := r.labels["sidecar.istio.io/inject"]

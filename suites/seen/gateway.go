@@ -98,7 +98,10 @@ func observeHBONEGateway(ctx context.Context, env *probe.Env, c probe.ClusterSub
 	return g, g.control(ctx, src)
 }
 
-// hbone asks the gateway for a known name, then for an unknown one.
+// hbone asks the gateway for a known name, then for an unknown one, each over a
+// connection of its own: Envoy keeps the destination of a CONNECT with the
+// connection, so that one for an unknown name would follow a known one before it
+// to where that led.
 func (g *Gateway) hbone(ctx context.Context, env *probe.Env, src cluster.Cluster, id *cluster.Identity) error {
 	addr := g.Endpoint.Address
 	s := g.Outer.Session(ctx, env, id, addr, DialFrom(src, g.Source, addr))
@@ -109,8 +112,12 @@ func (g *Gateway) hbone(ctx context.Context, env *probe.Env, src cluster.Cluster
 	if err := closeTunnel(g.Outer.Connect(ctx, s, g.Endpoint.Authority)); err != nil {
 		return err
 	}
-	g.Unknown.Handshake = g.Outer.Handshake
-	tunnel := g.Unknown.Connect(ctx, s, UnknownAuthority)
+	other := g.Unknown.Session(ctx, env, id, addr, DialFrom(src, g.Source, addr))
+	if other == nil {
+		return nil
+	}
+	defer func() { _ = other.Close() }()
+	tunnel := g.Unknown.Connect(ctx, other, UnknownAuthority)
 	if tunnel == nil {
 		return nil
 	}

@@ -3,7 +3,6 @@
 package kind
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -26,12 +25,14 @@ const (
 // plane is what carries a workload here.
 type plane struct {
 	sidecar bool // has an Envoy
-	hbone   bool // that is called over HBONE
+	hbone   bool // speaks HBONE itself
 	ambient bool // is a ztunnel's
 }
 
-// planeOf maps the data planes of a topology to what the installation has: a
-// mesh without ztunnel stands in for ambient with sidecars that speak HBONE.
+// planeOf maps the data planes of a topology to what the installation has: in a
+// mesh without ztunnel, a pod that speaks HBONE itself stands in for ambient.
+// (A sidecar does not: Envoy answers 503 to a CONNECT that names a service, as
+// the inner one of double HBONE does.)
 func planeOf(dp cluster.DataPlane, ztunnel bool) plane {
 	switch {
 	case dp == cluster.Sidecar:
@@ -39,7 +40,7 @@ func planeOf(dp cluster.DataPlane, ztunnel bool) plane {
 	case dp == cluster.Ambient && ztunnel:
 		return plane{ambient: true}
 	case dp == cluster.Ambient:
-		return plane{sidecar: true, hbone: true}
+		return plane{hbone: true}
 	}
 	return plane{}
 }
@@ -57,7 +58,7 @@ func workloads(spec cluster.ClusterSpec, image string, ztunnel bool) []*unstruct
 			}
 		}
 		for _, w := range ns.Workloads {
-			out = append(out, deployment(spec.Name, ns, w, services, image, ztunnel))
+			out = append(out, deployment(spec, ns, w, services, image, ztunnel))
 		}
 	}
 	return out
@@ -121,7 +122,7 @@ func service(namespace string, s cluster.ServiceSpec) *unstructured.Unstructured
 	return object("v1", "Service", namespace, s.Name, labels, obj{"spec": obj{"selector": obj{"app": s.Name}, "ports": []any{port}}})
 }
 
-func deployment(member string, ns cluster.NamespaceSpec, w cluster.WorkloadSpec, services map[string]bool, image string, ztunnel bool) *unstructured.Unstructured {
+func deployment(spec cluster.ClusterSpec, ns cluster.NamespaceSpec, w cluster.WorkloadSpec, services map[string]bool, image string, ztunnel bool) *unstructured.Unstructured {
 	labels := map[string]string{workloadLabel: w.Name, "app": w.Name}
 	switch {
 	case w.Service != nil:
@@ -142,11 +143,7 @@ func deployment(member string, ns cluster.NamespaceSpec, w cluster.WorkloadSpec,
 		"selector": obj{"matchLabels": obj{workloadLabel: w.Name}},
 		"template": obj{
 			"metadata": obj{"labels": pod, "annotations": proxyConfig(planeOf(w.DataPlane, ztunnel))},
-			"spec": obj{
-				"serviceAccountName":            w.ServiceAccount,
-				"terminationGracePeriodSeconds": int64(1),
-				"containers":                    []any{application(member+"/"+ns.Name+"/"+w.Name, w, image)},
-			},
+			"spec":     podSpec(spec.Name, spec.TrustDomain, ns.Name, w, planeOf(w.DataPlane, ztunnel), image),
 		},
 	}})
 }
@@ -167,26 +164,56 @@ func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) o
 	return out
 }
 
-// proxyConfig makes a sidecar speak HBONE, or keeps it from doing so whatever
-// the mesh configuration says. With it comes the label by which callers know.
+// proxyConfig keeps a sidecar from speaking HBONE, whatever the mesh
+// configuration says: callers would then not use mTLS on its own port.
 func proxyConfig(p plane) obj {
 	if !p.sidecar {
 		return obj{}
 	}
-	return obj{"proxy.istio.io/config": fmt.Sprintf("proxyMetadata:\n  ISTIO_META_ENABLE_HBONE: %q\n", strconv.FormatBool(p.hbone))}
+	return obj{"proxy.istio.io/config": "proxyMetadata:\n  ISTIO_META_ENABLE_HBONE: \"false\"\n"}
 }
 
-// application is what a workload runs: a program that answers with its name.
-func application(name string, w cluster.WorkloadSpec, image string) obj {
-	args := []any{"app", "--name", name}
-	if w.Service != nil {
+// podSpec is what a workload runs: a program that answers with its name.
+func podSpec(member, trustDomain, namespace string, w cluster.WorkloadSpec, p plane, image string) obj {
+	args := []any{"app", "--name", member + "/" + namespace + "/" + w.Name}
+	if w.Service != nil && !p.hbone {
 		args = append(args, "--listen", ":"+strconv.Itoa(int(w.Service.Port)))
 	}
 	c := container(args, image)
 	if w.Service != nil {
 		c["ports"] = []any{obj{"containerPort": int64(w.Service.Port)}}
 	}
-	return c
+	spec := obj{
+		"serviceAccountName": w.ServiceAccount, "terminationGracePeriodSeconds": int64(1),
+		"containers": []any{c},
+	}
+	if p.hbone {
+		standIn(spec, c, args, trustDomain, namespace, w)
+	}
+	return spec
+}
+
+// standIn gives a pod what a ztunnel would have for it: who it is, and what
+// istiod asks for before it certifies that.
+func standIn(spec, c obj, args []any, trustDomain, namespace string, w cluster.WorkloadSpec) {
+	args = append(args, "--ambient", "$(POD_IP)", "--mtls", string(w.MTLS), "--service-account", w.ServiceAccount, "--trust-domain", trustDomain)
+	if s := w.Service; s != nil {
+		args = append(args, "--service", s.Host(namespace)+":"+strconv.Itoa(int(s.Port)))
+	}
+	c["args"] = args
+	c["env"] = []any{obj{"name": "POD_IP", "valueFrom": obj{"fieldRef": obj{"fieldPath": "status.podIP"}}}}
+	c["volumeMounts"] = []any{
+		obj{"name": "istio-token", "mountPath": "/var/run/secrets/tokens", "readOnly": true},
+		obj{"name": "istiod-ca-cert", "mountPath": "/var/run/secrets/istio", "readOnly": true},
+	}
+	c["readinessProbe"] = obj{"tcpSocket": obj{"port": int64(cluster.PortHBONE)}, "periodSeconds": int64(1)}
+	spec["securityContext"] = obj{"fsGroup": int64(65534)} // the token is readable to its owner only
+	spec["volumes"] = []any{
+		obj{"name": "istio-token", "projected": obj{"sources": []any{obj{"serviceAccountToken": obj{
+			"audience": "istio-ca", "expirationSeconds": int64(43200), "path": "istio-token",
+		}}}}},
+		obj{"name": "istiod-ca-cert", "configMap": obj{"name": "istio-ca-root-cert"}},
+	}
 }
 
 // container runs meshprobe with no rights at all.
