@@ -42,5 +42,5 @@ func serveAgent(ctx context.Context, listen string, lifetime time.Duration) erro
 	if err != nil {
 		return &usageError{msg: "--listen: " + err.Error(), hint: "for example: --listen 127.0.0.1:15080"}
 	}
-	return (&agent.Server{}).Serve(ctx, l)
+	return (&agent.Server{Relayed: true}).Serve(ctx, l)
 }

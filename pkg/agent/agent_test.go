@@ -129,6 +129,40 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestRelayed: what an upstream said before it broke must arrive, and then an
+// end, because an RST would overtake it on its way through a relay.
+func TestRelayed(t *testing.T) {
+	ln := listen(t)
+	defer ln.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.ReadFull(c, make([]byte, 1))
+		_, _ = io.WriteString(c, "last words")
+		_, _ = io.ReadFull(c, make([]byte, 1)) // they were read before the reset
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	})
+	conn, err := agent.Dial(t.Context(), start(t, &agent.Server{Relayed: true})(), ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte{1})
+	words := make([]byte, len("last words"))
+	if _, err := io.ReadFull(conn, words); err != nil || string(words) != "last words" {
+		t.Errorf("got %q, %v", words, err)
+	}
+	_, _ = conn.Write([]byte{2})
+	if n, err := conn.Read(words); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("read %d bytes, %v; want an end", n, err)
+	}
+}
+
 // TestDialErrors: what the agent met reads as if it had been met here.
 func TestDialErrors(t *testing.T) {
 	dead := listen(t)

@@ -28,23 +28,29 @@ func (b *buffered) CloseWrite() error {
 
 // bridge copies both ways until both directions have ended or ctx does, passing
 // each half-close on, and closes both. A connection that breaks breaks the other
-// one too: a peer must not take an RST for the end of the data.
-func bridge(ctx context.Context, a, b net.Conn) {
-	stop := context.AfterFunc(ctx, func() { abort(a); abort(b) })
+// one too: a peer must not take an RST for the end of the data. Where relayed,
+// down only ends, after everything that was read: on its way through a relay an
+// RST would overtake the last bytes, which may be the alert that says why.
+func bridge(ctx context.Context, down, up net.Conn, relayed bool) {
+	stop := context.AfterFunc(ctx, func() { abort(down); abort(up) })
 	defer stop()
+	breakDown := abort
+	if relayed {
+		breakDown = closeWrite
+	}
 	var wg sync.WaitGroup
 	pass := func(to, from net.Conn) {
 		if _, err := io.Copy(to, from); err != nil {
-			abort(a)
-			abort(b)
+			breakDown(down)
+			abort(up)
 			return
 		}
 		closeWrite(to)
 	}
-	wg.Go(func() { pass(a, b) })
-	wg.Go(func() { pass(b, a) })
+	wg.Go(func() { pass(down, up) })
+	wg.Go(func() { pass(up, down) })
 	wg.Wait()
-	_, _ = a.Close(), b.Close()
+	_, _ = down.Close(), up.Close()
 }
 
 // abort closes with RST where that exists.

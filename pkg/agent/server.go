@@ -33,6 +33,9 @@ type Server struct {
 	DialTimeout time.Duration
 	// Streams is how many may be open at once; 0 means DefaultStreams.
 	Streams int
+	// Relayed says that streams come over a relay that passes no RST on, such as
+	// a port-forward: a target that resets then looks as if it had closed.
+	Relayed bool
 	// Handler answers whatever is not a CONNECT, /healthz aside; nil means 404.
 	Handler http.Handler
 }
@@ -108,7 +111,7 @@ func (s *serving) connect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	bridge(s.ctx, down, up)
+	bridge(s.ctx, down, up, s.Relayed)
 }
 
 func (s *serving) dial(ctx context.Context, target string) (net.Conn, error) {
