@@ -20,7 +20,7 @@ var IstiodServesCACerts = probe.DefineOn(probe.Meta{
 	Title:  "istiod signs with the CA in cacerts",
 	About:  "The certificate that istiod presents on port 15012 and one that it issues just now are signed by the key of ca-cert.pem, and the trust anchors that come with the latter are those of root-cert.pem. An istiod that started before cacerts was made keeps its self-signed root until it is restarted.",
 	Clause: spec.IstioCAServes,
-	Causes: []probe.Cause{causeAfterIstiod, causeOldCA},
+	Causes: []probe.Cause{causeAfterIstiod, causeOldCA, causeIstiodDown},
 	After: []string{
 		"ca/not-self-signed", "ca/cacerts-complete", "ca/key-matches", "ca/is-ca", "ca/signed-by-root", "ca/chain-order", "ca/lifetime-left",
 	},
@@ -37,6 +37,15 @@ var causeOldCA = probe.Cause{
 	Try: []string{
 		"kubectl --context {{.Cluster}} -n istio-system logs deployment/istiod | grep -i 'updating new ROOT-CA not supported'",
 		restartIstiod,
+	},
+}
+
+var causeIstiodDown = probe.Cause{
+	Code: "istiod-unreachable", Title: "no istiod runs: nothing new is certified or configured, and certificates run out within a day",
+	Try: []string{
+		"kubectl --context {{.Cluster}} -n istio-system scale deployment -l app=istiod --replicas=1    # where it was scaled to nothing",
+		"kubectl --context {{.Cluster}} -n istio-system get deployments,pods -l app=istiod -o wide",
+		"kubectl --context {{.Cluster}} -n istio-system describe pods -l app=istiod",
 	},
 }
 
@@ -63,6 +72,9 @@ func judgeIstiodServesCACerts(a seen.Authority) []probe.Finding {
 	switch {
 	case a.Denied != "":
 		return []probe.Finding{probe.Lacking(a.Denied)}
+	case a.Serving.Leaf() == nil && a.IstiodStarted.IsZero():
+		return []probe.Finding{probe.Failing(causeIstiodDown,
+			probe.WantGot("pods of istiod in "+a.Cluster, "at least one that runs", "none").As(probe.KindObject), probe.Text("port 15012", a.ServingError))}
 	case a.Serving.Leaf() == nil:
 		return []probe.Finding{probe.Breaking("istiod presents no certificate: " + a.ServingError)}
 	case a.Issued.Leaf() == nil && a.IssuedError != "":

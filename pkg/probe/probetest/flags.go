@@ -7,12 +7,16 @@ import "flag"
 // The flags of `go test ./suites/... -args`. Every test package under suites/
 // imports probetest, so that all accept them; only suites/e2e opens clusters.
 var (
-	provider = flag.String("provider", "embedded", "provider that suites/e2e opens: embedded")
+	provider = flag.String("provider", "embedded", "provider that suites/e2e opens: embedded or kind")
+	reuse    = flag.String("reuse", "", "mesh that clusters create made, with -provider kind")
 	update   = flag.Bool("update", false, "record fixtures and rewrite goldens")
 )
 
 // Provider is the provider asked for.
 func Provider() string { return *provider }
+
+// Reuse is the mesh of real clusters to work on; empty is one of its own.
+func Reuse() string { return *reuse }
 
 // Update says whether fixtures and goldens are to be rewritten.
 func Update() bool { return *update }

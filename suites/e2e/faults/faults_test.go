@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package faults breaks the embedded mesh in every named way, and holds
-// meshprobe to what it must then say: the one thing that is wrong, first, on the
-// right side, with a fix that works.
+// Package faults breaks the embedded mesh in every named way, and a real one in
+// as many as real clusters can be broken in, and holds meshprobe to what it must
+// then say: the one thing that is wrong, first, on the right side, with a fix that
+// works; and of both meshes the same.
 package faults
 
 import (
@@ -57,6 +58,10 @@ var wants = map[string]first{
 	"inner-san-wrong-workload":        {probe: "identity/belongs-to-workload", subject: "west/bookinfo-ambient/ratings-v1"},
 	"td-mismatch-sidecar-no-alias":    {probe: "trust/trust-domain", subject: "west"},
 	"td-mismatch-ambient":             {probe: "trust/trust-domain", subject: "west"},
+	"istiod-unreachable":              {probe: "ca/istiod-serves-cacerts", subject: "west"},
+	"remote-secret-unlabelled":        {probe: "discovery/remote-secret", subject: "east → west"},
+	"remote-secret-bad-ca":            {probe: "discovery/remote-secret", subject: "east → west"},
+	"remote-secret-expired-token":     {probe: "discovery/remote-secret", subject: "east → west"},
 	"remote-secret-missing-or-broken": {probe: "discovery/remote-secret", subject: "east → west"},
 	"network-label-missing":           {probe: "discovery/network-label", subject: "west"},
 	"ew-unreachable":                  {probe: "gateway/passthrough", subject: "west"},
@@ -94,7 +99,7 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := m.run(t, recorder)
-			blames(t, f.Name, want, got)
+			blames(t, f.Code(), want, got)
 			golden(t, f.Name, got.text)
 			replays(t, dir, got)
 			m.fix(t, got.findings)
@@ -105,8 +110,16 @@ func TestFaults(t *testing.T) {
 
 // blames holds a run to its cause: named first, on the right side, and nothing
 // else named beside it.
-func blames(t *testing.T, name string, want first, got result) {
+func blames(t *testing.T, code string, want first, got result) {
 	t.Helper()
+	for _, c := range blamed(code, want, got) {
+		t.Error(c)
+	}
+}
+
+// blamed is what is wrong with how a run names its cause.
+func blamed(code string, want first, got result) (complaints []string) {
+	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
 	status, exit := probe.Fail, 1
 	if want.warn {
 		status, exit = probe.Warn, 0
@@ -121,41 +134,50 @@ func blames(t *testing.T, name string, want first, got result) {
 		if !begun {
 			begun = true
 			said := []string{f.Status.String(), f.ID, f.Subject, f.Cause.Code}
-			if diff := cmp.Diff([]string{status.String(), want.probe, want.subject, name}, said); diff != "" {
-				t.Errorf("first finding (-want +got):\n%s", diff)
+			if diff := cmp.Diff([]string{status.String(), want.probe, want.subject, code}, said); diff != "" {
+				complain("first finding (-want +got):\n%s", diff)
 			}
 		}
-		if f.Status != status || f.Cause.Code != name {
-			t.Errorf("beside the cause: %s %s %s: %s %s", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason)
+		if f.Status != status || f.Cause.Code != code {
+			complain("beside the cause: %s %s %s: %s %s", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason)
 		}
 	}
 	if !begun {
-		t.Error("nothing was found")
+		complain("nothing was found")
 	}
 	if got.summary.ExitStatus() != exit {
-		t.Errorf("exit status %d, want %d", got.summary.ExitStatus(), exit)
+		complain("exit status %d, want %d", got.summary.ExitStatus(), exit)
 	}
 	if strict := got.strict.ExitStatus(); strict != 1 {
-		t.Errorf("exit status with --strict %d, want 1", strict)
+		complain("exit status with --strict %d, want 1", strict)
 	}
-	if i := strings.Index(got.text, name); i < 0 || strings.Count(got.text[:i], "\n") > 5 {
-		t.Errorf("the report does not begin with the cause:\n%s", got.text)
+	if i := strings.Index(got.text, code); i < 0 || strings.Count(got.text[:i], "\n") > 5 {
+		complain("the report does not begin with the cause:\n%s", got.text)
 	}
+	return complaints
 }
 
 // clean holds a run to having nothing to say.
 func clean(t *testing.T, got result) {
 	t.Helper()
+	for _, c := range unclean(got) {
+		t.Error(c)
+	}
+}
+
+// unclean is what a run says that it should not.
+func unclean(got result) (complaints []string) {
 	for _, f := range got.findings {
 		switch f.Status {
 		case probe.Pass, probe.Note, probe.Skip:
 		default:
-			t.Errorf("%s %s %s: %s %s%s\n%v", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason, f.BlockedBy, f.Evidence)
+			complaints = append(complaints, fmt.Sprintf("%s %s %s: %s %s%s\n%v", f.Status, f.ID, f.Subject, f.Cause.Code, f.Reason, f.BlockedBy, f.Evidence))
 		}
 	}
 	if got.summary.ExitStatus() != 0 || got.strict.ExitStatus() != 0 {
-		t.Errorf("verdict %s", got.summary.Verdict)
+		complaints = append(complaints, fmt.Sprintf("verdict %s", got.summary.Verdict))
 	}
+	return complaints
 }
 
 // mesh is a federated mesh of two clusters, with what issued its root.
@@ -255,13 +277,18 @@ func plan(t *testing.T) probe.Plan {
 
 func (m *mesh) run(t *testing.T, recorder *probe.Recorder) result {
 	t.Helper()
+	return m.runPlan(t, recorder, plan(t))
+}
+
+func (m *mesh) runPlan(t *testing.T, recorder *probe.Recorder, p probe.Plan) result {
+	t.Helper()
 	s := newSinks(t)
-	start := probe.RunStarted{Version: "test", Provider: embedded.Name, Edges: m.set.Topology.Edges}
+	start := probe.RunStarted{Version: "test", Provider: m.set.Provider, Edges: m.set.Topology.Edges}
 	for _, c := range m.set.Topology.Clusters {
 		start.Clusters = append(start.Clusters, probe.ClusterFacts{Name: c.Name, Network: c.Network, TrustDomain: c.TrustDomain})
 	}
 	r := &probe.Runner{Sink: s, Recorder: recorder}
-	summary, err := r.Run(t.Context(), start, plan(t), func(ctx context.Context, _ func(probe.Progress)) (*probe.Env, error) {
+	summary, err := r.Run(t.Context(), start, p, func(ctx context.Context, _ func(probe.Progress)) (*probe.Env, error) {
 		return probe.NewEnv(ctx, m.set, nil, nil)
 	})
 	if err != nil {
@@ -324,6 +351,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "yyyy-mm-ddThh:mm:ssZ"},
 	{regexp.MustCompile(`\b(in|after) [0-9.]+(µs|ms|s)\b`), "$1 TIME"},
 	{regexp.MustCompile(` +[0-9.]+(µs|ms|s)\n`), " TIME\n"},
+	{regexp.MustCompile(`https://127\.0\.0\.1:\d+`), "https://127.0.0.1:PORT"},
 	{regexp.MustCompile(`\((\d+[dhms] ?)+(left|ago)\)`), "(SPAN $2)"},
 }
 

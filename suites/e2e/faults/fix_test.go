@@ -332,11 +332,15 @@ func (m *mesh) remoteSecret(t *testing.T, a []string) {
 		t.Fatal(err)
 	}
 	api := m.api(t, a[2]).Kubernetes().CoreV1().Secrets("istio-system")
-	_, err = api.Create(t.Context(), &corev1.Secret{
+	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "istio-remote-secret-" + name, Labels: map[string]string{"istio/multiCluster": "true"}, Annotations: map[string]string{"networking.istio.io/cluster": name}},
 		Data:       map[string][]byte{name: kubeconfig},
-	}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
+	}
+	_, err = api.Create(t.Context(), secret, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = api.Update(t.Context(), secret, metav1.UpdateOptions{})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -86,8 +86,8 @@ func caCertsAfterIstiod(ctx context.Context, v *victim) error {
 		if err := v.kube.CoreV1().Secrets(system).Delete(ctx, "istio-ca-secret", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete secret istio-ca-secret: %w", err)
 		}
-		v.lab.ShiftClock(-time.Hour)
-		defer v.lab.ShiftClock(0)
+		v.shiftClock(-time.Hour)
+		defer v.shiftClock(0)
 		return v.restartAll(ctx)
 	})
 }
@@ -131,6 +131,9 @@ func foreignIntermediate(ctx context.Context, v *victim, p *pluggedIn) ([]*x509.
 // an intermediate that had an hour left. Its root signs it, so all clusters get
 // a root whose key is known here.
 func intermediateExpired(ctx context.Context, v *victim) error {
+	if v.lab == nil {
+		return errNoLab
+	}
 	root, err := v.changeRoot(ctx)
 	if err != nil {
 		return err

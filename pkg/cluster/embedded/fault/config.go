@@ -81,29 +81,6 @@ func otherTrustDomainWithAliases(ctx context.Context, v *victim) error {
 	return otherTrustDomain(ctx, v)
 }
 
-func remoteSecretMissing(ctx context.Context, v *victim) error {
-	others, err := v.others()
-	if err != nil {
-		return err
-	}
-	for _, o := range others {
-		secrets := o.kube.CoreV1().Secrets(system)
-		all, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: "istio/multiCluster=true"})
-		if err != nil {
-			return fmt.Errorf("list remote secrets of %s: %w", o.Name(), err)
-		}
-		for _, s := range all.Items {
-			if _, leads := s.Data[v.Name()]; !leads {
-				continue
-			}
-			if err := secrets.Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil {
-				return fmt.Errorf("delete remote secret %s of %s: %w", s.Name, o.Name(), err)
-			}
-		}
-	}
-	return nil
-}
-
 func networkLabelMissing(ctx context.Context, v *victim) error {
 	text := `{"metadata":{"labels":{"topology.istio.io/network":null}}}`
 	return v.patch(ctx, coreSpaces, "", system, text)
@@ -222,6 +199,9 @@ func permissiveWhenStrict(_ context.Context, v *victim) error {
 	if err != nil {
 		return err
 	}
+	if v.lab == nil {
+		return errNoLab
+	}
 	return v.lab.HoldMode(namespace, w.ServiceAccount, cluster.Permissive)
 }
 
@@ -229,6 +209,9 @@ func strictVsPlaintext(ctx context.Context, v *victim) error {
 	namespace, w, err := v.served(cluster.Sidecar)
 	if err != nil {
 		return err
+	}
+	if v.lab == nil {
+		return errNoLab
 	}
 	if err := v.lab.HoldMode(namespace, w.ServiceAccount, cluster.Strict); err != nil {
 		return err
@@ -239,6 +222,9 @@ func strictVsPlaintext(ctx context.Context, v *victim) error {
 func authorityAny(_ context.Context, v *victim) error {
 	if _, _, err := v.served(cluster.Ambient); err != nil {
 		return err
+	}
+	if v.lab == nil {
+		return errNoLab
 	}
 	v.lab.AnyAuthority()
 	return nil

@@ -15,6 +15,9 @@ const day = 24 * time.Hour
 // hold makes the agent of a called workload present a certificate that the
 // cluster's CA signed, and renew it no more.
 func (v *victim) hold(ctx context.Context, dp cluster.DataPlane, describe func(namespace string, w cluster.WorkloadSpec, p *pluggedIn) (leaf, error)) error {
+	if v.lab == nil {
+		return errNoLab
+	}
 	namespace, w, err := v.served(dp)
 	if err != nil {
 		return err

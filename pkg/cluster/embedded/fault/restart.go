@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 type resource = schema.GroupVersionResource
@@ -24,34 +26,52 @@ var (
 
 const istiod = "istiod"
 
-// settle bounds the wait for a rollout.
-const settle = 30 * time.Second
+// Bounds of the wait for a rollout.
+const (
+	settle     = 30 * time.Second
+	settleReal = 5 * time.Minute
+)
 
 // restartIstiod is kubectl rollout restart deployment/istiod, and the wait for
 // it.
 func (v *victim) restartIstiod(ctx context.Context) error {
-	return v.restart(ctx, deployments, system, istiod)
+	return v.restart(ctx, rollout{deployments, system, istiod})
+}
+
+// rollout names what a rollout is of.
+type rollout struct {
+	resource
+	namespace, name string
 }
 
 // restartRest restarts all that holds a certificate, save what is in the
 // namespaces left out.
 func (v *victim) restartRest(ctx context.Context, leftOut ...string) error {
-	if err := v.restart(ctx, daemonSets, system, "ztunnel"); err != nil {
-		return err
-	}
-	all, err := v.dyn.Resource(deployments).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list deployments: %w", err)
-	}
-	for _, d := range all.Items {
-		if d.GetName() == istiod && d.GetNamespace() == system || slices.Contains(leftOut, d.GetNamespace()) {
-			continue
+	var all []rollout
+	for r, namespaces := range map[resource][]string{daemonSets: {system}, deployments: v.meshed()} {
+		for _, ns := range namespaces {
+			list, err := v.dyn.Resource(r).Namespace(ns).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return fmt.Errorf("list %s of %s: %w", r.Resource, ns, err)
+			}
+			for _, d := range list.Items {
+				if (d.GetName() != istiod || ns != system) && !slices.Contains(leftOut, ns) {
+					all = append(all, rollout{r, ns, d.GetName()})
+				}
+			}
 		}
-		if err := v.restart(ctx, deployments, d.GetNamespace(), d.GetName()); err != nil {
-			return err
-		}
 	}
-	return nil
+	return v.restart(ctx, all...)
+}
+
+// meshed are the namespaces whose pods hold certificates.
+func (v *victim) meshed() []string {
+	out := []string{system}
+	spec, _ := v.set.Topology.Spec(v.Name())
+	for _, ns := range spec.Namespaces {
+		out = append(out, ns.Name)
+	}
+	return out
 }
 
 // restartAll does it in the order in which trust moves.
@@ -62,18 +82,42 @@ func (v *victim) restartAll(ctx context.Context) error {
 	return v.restartRest(ctx)
 }
 
-func (v *victim) restart(ctx context.Context, r resource, namespace, name string) error {
+// Restart starts istiod of a cluster anew, then everything else that holds a
+// certificate, and returns when all of it runs.
+func Restart(ctx context.Context, set *cluster.Set, name string) error {
+	v, err := newVictim(set, name)
+	if err == nil {
+		err = v.restartAll(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("fault: restart of %s: %w", name, err)
+	}
+	return nil
+}
+
+func (v *victim) restart(ctx context.Context, all ...rollout) error {
 	// Nanoseconds, because two restarts in one second would be one.
 	text := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
-	if err := v.patch(ctx, r, namespace, name, text); err != nil {
-		return err
+	for _, r := range all {
+		if err := v.patch(ctx, r.resource, r.namespace, r.name, text); err != nil {
+			return err
+		}
 	}
-	return v.rolledOut(ctx, r, namespace, name)
+	for _, r := range all {
+		if err := v.rolledOut(ctx, r.resource, r.namespace, r.name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rolledOut is kubectl rollout status.
 func (v *victim) rolledOut(ctx context.Context, r resource, namespace, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, settle)
+	patience := settle
+	if v.lab == nil {
+		patience = settleReal
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	api := v.dyn.Resource(r).Namespace(namespace)
 	got, err := api.Get(ctx, name, metav1.GetOptions{})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +25,7 @@ type victim struct {
 	set  *cluster.Set
 	kube kubernetes.Interface
 	dyn  dynamic.Interface
-	lab  embedded.Lab
+	lab  embedded.Lab // nil where the cluster is a real one
 }
 
 func newVictim(set *cluster.Set, name string) (*victim, error) {
@@ -33,11 +34,19 @@ func newVictim(set *cluster.Set, name string) (*victim, error) {
 		return nil, fmt.Errorf("no cluster %s", name)
 	}
 	kube, isKube := cluster.As[cluster.Kube](c)
-	lab, isLab := cluster.As[embedded.Lab](c)
-	if !isKube || !isLab {
-		return nil, errors.New("only clusters of the embedded provider can be broken")
+	if !isKube {
+		return nil, errors.New("the provider gives no access to the Kubernetes API")
 	}
+	lab, _ := cluster.As[embedded.Lab](c)
 	return &victim{Cluster: c, set: set, kube: kube.Kubernetes(), dyn: kube.Dynamic(), lab: lab}, nil
+}
+
+// shiftClock sets the clock of the cluster's processes off, where it can be. Real
+// clusters have the right time, and take long enough over everything.
+func (v *victim) shiftClock(d time.Duration) {
+	if v.lab != nil {
+		v.lab.ShiftClock(d)
+	}
 }
 
 // others are the rest of the mesh, broken or not.

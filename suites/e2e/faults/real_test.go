@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/fault"
+	"github.com/meshprobe/meshprobe/pkg/federate"
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
+	"github.com/meshprobe/meshprobe/suites/e2e/kindtest"
+)
+
+// realFault is a fault of the table, done to real clusters.
+type realFault struct {
+	name string // in the table
+	how  string // where there are several ways; empty otherwise
+
+	// inject breaks the mesh where the way of the embedded one does not serve.
+	// What it changes beside objects that mesh.keep knows, it has undone when the
+	// test ends.
+	inject func(t *testing.T, m *realMesh)
+}
+
+// realFaults are ordered so that those that take restarts come last.
+func realFaults() []realFault {
+	return []realFault{
+		{name: "network-label-missing"},
+		{name: "remote-secret-missing-or-broken"},
+		{name: "remote-secret-unlabelled"},
+		{name: "remote-secret-bad-ca"},
+		{name: "remote-secret-expired-token"},
+		{name: "ew-unreachable", how: "reject", inject: gatewaysFiltered("REJECT", "--reject-with", "tcp-reset")},
+		{name: "ew-unreachable", how: "drop", inject: gatewaysFiltered("DROP")},
+		{name: "ew-sni-no-match"},
+		{name: "root-configmap-stale", inject: rootsHeld},
+		{name: "permissive-when-strict", inject: policyMissed},
+		{name: "istiod-unreachable"},
+		{name: "cacerts-after-istiod"},
+		{name: "td-mismatch-sidecar-no-alias"},
+		{name: "workload-stale-leaf"},
+	}
+}
+
+// realMesh is a federated mesh of real clusters.
+type realMesh struct {
+	*mesh
+	hit string // the cluster that faults hit
+}
+
+// converge bounds how long real proxies may take to say what they are told.
+const converge = 3 * time.Minute
+
+// TestReal breaks real clusters in the ways of the table, and holds what is then
+// said to the table and to what is said of the embedded mesh.
+func TestReal(t *testing.T) {
+	m := openReal(t)
+	t.Run("no fault", func(t *testing.T) {
+		emb := newMesh(t).run(t, nil)
+		m.says(t, emb, "", unclean)
+	})
+	if t.Failed() {
+		t.Fatal("nothing can be learnt of faults in a mesh that is not healthy")
+	}
+	for _, f := range realFaults() {
+		t.Run(strings.TrimSuffix(f.name+"/"+f.how, "/"), func(t *testing.T) { m.fault(t, f) })
+	}
+}
+
+func openReal(t *testing.T) *realMesh {
+	t.Helper()
+	set := kindtest.Open(t)
+	names := set.Topology.Clusters
+	home, ok := cluster.As[cluster.Kube](set.Clusters[0])
+	if !ok {
+		t.Fatal("no API")
+	}
+	// The root stays with the clusters, so that a mesh can be used again.
+	ref := cluster.Ref{Cluster: names[0].Name, Namespace: system, Name: "meshprobe-root"}
+	root, err := issuer.NewBuiltin(issuer.Secret{Kube: home.Kubernetes(), Ref: ref}, issuer.Options{KeyType: issuer.ECDSAP256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	plan, err := federate.NewPlan(t.Context(), set, federate.Options{Issuer: root, NoVerify: true})
+	if err == nil {
+		err = federate.Apply(t.Context(), plan, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("federated in %s", time.Since(begun).Round(time.Second))
+	return &realMesh{mesh: &mesh{set: set, issuer: root}, hit: names[len(names)-1].Name}
+}
+
+// fault breaks both meshes in one way, compares what is said, and heals the real
+// one.
+func (m *realMesh) fault(t *testing.T, f realFault) {
+	order, err := fault.Parse(f.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, known := wants[f.name]
+	if !known {
+		t.Fatal("the table does not say what is to be found")
+	}
+	model := newMesh(t)
+	if err := order.Apply(t.Context(), model.set); err != nil {
+		t.Fatal(err)
+	}
+	emb := model.run(t, nil)
+
+	before := m.keep(t)
+	begun := time.Now()
+	t.Run("broken", func(t *testing.T) {
+		defer func() {
+			healing := time.Now()
+			m.restore(t, before)
+			t.Logf("restored in %s", time.Since(healing).Round(time.Second))
+		}()
+		if f.inject != nil {
+			f.inject(t, m)
+		} else if err := order.Apply(t.Context(), m.set); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("broken in %s", time.Since(begun).Round(time.Second))
+		m.says(t, emb, f.name, func(got result) []string { return blamed(order.Code(), want, got) })
+	})
+	t.Run("healed", func(t *testing.T) { m.says(t, newMesh(t).run(t, nil), "", unclean) })
+}
+
+// says runs the suites until nothing is to be complained of, and until what is
+// said is what is said of the embedded mesh; or until real proxies have had the
+// time to do what they were told.
+func (m *realMesh) says(t *testing.T, emb result, broken string, complaints func(result) []string) {
+	t.Helper()
+	begun, runs := time.Now(), 0
+	for {
+		begin := time.Now()
+		got := m.run(t, nil)
+		runs++
+		all := complaints(got)
+		table, differing := compared(emb, got, broken)
+		all = append(all, differing...)
+		if len(all) > 0 && time.Since(begun) < converge && t.Context().Err() == nil {
+			continue
+		}
+		t.Logf("run %d took %s, %s after the first began\n%s", runs, time.Since(begin).Round(time.Second), time.Since(begun).Round(time.Second), table)
+		for _, c := range all {
+			t.Error(c)
+		}
+		return
+	}
+}
+
+// gatewaysFiltered has the node of the cluster treat what comes from other
+// clusters for the gateways like a firewall in between.
+func gatewaysFiltered(target ...string) func(*testing.T, *realMesh) {
+	return func(t *testing.T, m *realMesh) {
+		t.Helper()
+		m.iptables(t, append([]string{"-i", "eth0", "-p", "tcp", "-m", "multiport", "--dports", "15443,15008", "-j"}, target...)...)
+	}
+}
+
+// iptables puts a rule before all that forwards packets of pods, until the test
+// ends.
+func (m *realMesh) iptables(t *testing.T, rule ...string) (remove func()) {
+	t.Helper()
+	c, _ := m.set.Cluster(m.hit)
+	node := kindtest.NodeOf(t, c)
+	if out, err := node.Exec(t.Context(), append([]string{"iptables", "-w", "-I", "FORWARD"}, rule...)...); err != nil {
+		t.Fatalf("iptables: %v: %s", err, out)
+	}
+	done := false
+	remove = func() {
+		if done {
+			return
+		}
+		done = true
+		if out, err := node.Exec(context.WithoutCancel(t.Context()), append([]string{"iptables", "-w", "-D", "FORWARD"}, rule...)...); err != nil {
+			t.Errorf("iptables: %v: %s", err, out)
+		}
+	}
+	t.Cleanup(remove)
+	return remove
+}
+
+// compared lines up what two meshes say, probe by probe, and lists the
+// differences that nothing explains.
+func compared(emb, got result, broken string) (table string, differing []string) {
+	one, two := lines(emb), lines(got)
+	keys := map[string]bool{}
+	for k := range one {
+		keys[k] = true
+	}
+	for k := range two {
+		keys[k] = true
+	}
+	sorted := make([]string, 0, len(keys))
+	for k := range keys {
+		sorted = append(sorted, k)
+	}
+	slices.Sort(sorted)
+	var b strings.Builder
+	same := 0
+	for _, k := range sorted {
+		a, c := one[k], two[k]
+		why := apart(broken, k, a, c)
+		switch {
+		case a == c:
+			same++
+		case why != "":
+			fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s %s\n", k, a, c, why)
+		default:
+			differing = append(differing, fmt.Sprintf("%s: embedded says %s, kind %s", k, a, c))
+			fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s DIFFERS\n", k, a, c)
+		}
+	}
+	return fmt.Sprintf("%d of %d findings are the same\n%s", same, len(sorted), b.String()), differing
+}
+
+// lines are status and cause by probe and subject.
+func lines(r result) map[string]string {
+	out := map[string]string{}
+	for _, f := range r.findings {
+		said := f.Status.String()
+		if f.Cause.Code != "" {
+			said += " " + f.Cause.Code
+		}
+		out[f.ID+" "+f.Subject] = said
+	}
+	return out
+}
+
+// apart says why a real mesh is seen to be another than the embedded one of the
+// same topology and fault; empty where nothing does.
+func apart(broken, key, embedded, real string) string {
+	return ""
+}
