@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("JUNIT_XSD", schema)
+			env.Setenv("DEPLOY", filepath.Join(filepath.Dir(schema), "../../deploy"))
 			for name, value := range endpoints {
 				env.Setenv(name, value)
 			}
