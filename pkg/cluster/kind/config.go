@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -75,7 +76,7 @@ func checkConfig(path string, data []byte) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return failure(hint, "--kind-config: %s: %w", path, err)
+		return failure(hint, "--kind-config: %s: %s", path, strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:")), " "))
 	}
 	switch {
 	case c.APIVersion != "kind.x-k8s.io/v1alpha4" || c.Kind != "Cluster":
