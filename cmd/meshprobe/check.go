@@ -118,17 +118,23 @@ type liveFlags struct {
 }
 
 func (f *liveFlags) add(cmd *cobra.Command) {
+	f.addClusters(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) whose clusters name their contexts")
+	fl.StringVar(&f.cert, "cert", "", "show the certificate chain in `FILE` (PEM) in place of ones from istiod")
+	fl.StringVar(&f.key, "key", "", "private key `FILE` (PEM) of --cert")
+}
+
+// addClusters adds which clusters there are, and what is not discovered.
+func (f *liveFlags) addClusters(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.contexts, "contexts", nil, "kubeconfig `CONTEXTS` of the clusters, separated by commas")
 	fl.StringArrayVar(&f.kubeconfigs, "kubeconfig", nil, "kubeconfig `FILE`; repeatable, merged (default: what kubectl uses, or the pod's own)")
-	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) whose clusters name their contexts")
 	fl.StringArrayVar(&f.names, "cluster-name", nil, "`CONTEXT=NAME`: call the cluster so in place of istiod's CLUSTER_ID; repeatable")
 	fl.StringArrayVar(&f.networks, "network", nil, "`[CONTEXT=]NETWORK` in place of the one discovered; repeatable")
 	fl.StringArrayVar(&f.domains, "trust-domain", nil, "`[CONTEXT=]DOMAIN` that the cluster ought to have; repeatable")
 	fl.StringArrayVar(&f.revisions, "revision", nil, "`[CONTEXT=]REVISION` of istiod where several run; repeatable")
 	fl.StringArrayVar(&f.roots, "root-namespace", nil, "`[CONTEXT=]NAMESPACE` of istiod; repeatable")
-	fl.StringVar(&f.cert, "cert", "", "show the certificate chain in `FILE` (PEM) in place of ones from istiod")
-	fl.StringVar(&f.key, "key", "", "private key `FILE` (PEM) of --cert")
 	f.chosen = fl.Changed
 }
 

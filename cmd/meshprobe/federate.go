@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/live"
 	"github.com/meshprobe/meshprobe/pkg/federate"
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
@@ -26,16 +27,20 @@ const exitFound = 1
 // of its own, so that what it says can be tried anywhere.
 type verb struct {
 	name, short, long string
-	do                func(context.Context, *federating) error
+	do                func(context.Context, *federating) error // on embedded
+	live              func(context.Context, *federating) error // on running clusters
+	writes            bool                                     // changes running clusters
+	root              bool                                     // needs the root on running clusters
 }
 
 func (c *cli) verbs() []verb {
 	return []verb{
-		{"plan", "Say what federating the clusters would change", "plan prints, as a diff and without keys, what federating would change. It\nwrites nothing.", planned},
-		{"apply", "Federate the clusters and prove it by handshakes", "apply gives the clusters one shared root and an intermediate each, restarts\nwhat must take new certificates, lets the control planes find each other, and\nproves the result by a real handshake in every direction.", applied},
-		{"verify", "Prove by handshakes that the clusters trust each other", "verify opens a real handshake in every direction over every data plane. On\nembedded it federates the clusters first.", verified},
-		{"status", "Say how far the federation of each cluster came", "status prints root, intermediate and outstanding steps of each cluster, as its\nKubernetes API tells them. On embedded it does so before and after apply.", stated},
-		{"rollback", "Put back what was there before", "rollback puts back, byte for byte, what was there before apply. On embedded it\napplies first and then compares every object with what it was.", rolledBack},
+		{"plan", "Say what federating the clusters would change", "plan prints, as a diff and without keys, what federating would change. It\nwrites nothing.", planned, planned, false, true},
+		{"apply", "Federate the clusters and prove it by handshakes", "apply gives the clusters one shared root and an intermediate each, restarts\nwhat must take new certificates, lets the control planes find each other, and\nproves the result by a real handshake in every direction. What was interrupted it\ncontinues, and what is done already it leaves alone.", applied, applied, true, true},
+		{"verify", "Prove by handshakes that the clusters trust each other", "verify opens a real handshake in every direction over every data plane. On\nembedded it federates the clusters first.", verified, proved, false, false},
+		{"status", "Say how far the federation of each cluster came", "status prints root, intermediate and outstanding steps of each cluster, as its\nKubernetes API tells them. On embedded it does so before and after apply.", stated, statedLive, false, false},
+		{"rotate", "Give each cluster a new CA under the same root", "rotate makes a new CA key and intermediate for each cluster under the same root,\nand renews every certificate. Old and new chain to the same root, so no call\nneed fail. On embedded it federates the clusters first.", rotated, rotatedLive, true, true},
+		{"rollback", "Put back what was there before", "rollback puts back, byte for byte, what was there before apply. On embedded it\napplies first and then compares every object with what it was.", rolledBack, rolledBackLive, true, false},
 	}
 }
 
@@ -44,30 +49,39 @@ func (c *cli) federateCommand() *cobra.Command {
 		Use:   "federate",
 		Short: "Plan, apply, verify or roll back the trust between clusters",
 		Long: `federate makes clusters trust each other: one shared root, an intermediate per
-cluster whose key never leaves it, and what the control planes need to find
-each other.
+cluster, and what the control planes need to find each other.
+
+With --contexts it works on running clusters. plan, verify and status only read;
+apply, rotate and rollback need --write. The key of an intermediate is made in the
+memory of meshprobe and written straight to a Secret of its cluster, and
+nowhere else. Every object that is touched is kept before, in a Secret
+meshprobe-backup-…, and rollback puts it back byte for byte.
 
 On the embedded provider each command acts inside one run: it opens the
 clusters, does what it is asked, says what came of it, and closes them.`,
-		Example: "  meshprobe federate plan\n  meshprobe federate apply --root-dir root",
+		Example: "  meshprobe federate plan\n  meshprobe federate plan --contexts east,west --root-dir root\n  meshprobe federate apply --contexts east,west --root-dir root --write",
 		Args:    c.noSubcommand,
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{msg: "federate needs a verb", hint: "meshprobe federate plan, apply, verify, status or rollback"}
+			return &usageError{msg: "federate needs a verb", hint: "meshprobe federate plan, apply, verify, status, rotate or rollback"}
 		},
 	}
 	for _, v := range c.verbs() {
 		var clusters clusterFlags
 		var root rootFlags
+		var running federateLive
 		sub := &cobra.Command{
 			Use: v.name, Short: v.short, Long: v.long,
 			Example: "  meshprobe federate " + v.name,
 			Args:    exactArgs(0, "no arguments"),
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return c.federate(cmd.Context(), v, clusters, root)
+				running.file = clusters.file
+				return c.federate(cmd.Context(), v, clusters, &running, root)
 			},
 		}
 		clusters.add(sub)
+		running.add(sub, v.writes)
 		root.add(sub)
+		sub.Flags().Lookup("provider").Usage = "what opens the clusters: embedded or live"
 		cmd.AddCommand(sub)
 	}
 	return cmd
@@ -79,6 +93,10 @@ type federating struct {
 	out  *output
 	set  *cluster.Set
 	opts federate.Options
+
+	live   bool // running clusters
+	write  bool // that may be changed
+	rooted bool // it is known where the root is kept
 }
 
 // output keeps the first error of what is written, so that whoever prints need
@@ -100,29 +118,27 @@ func (o *output) Write(p []byte) (int, error) {
 func (f *federating) say(format string, args ...any) { _, _ = fmt.Fprintf(f.out, format+"\n", args...) }
 
 // federate opens the clusters, lets the verb act, and closes them.
-func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root rootFlags) error {
-	topology, err := clusters.topology(ctx)
+func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, running *federateLive, root rootFlags) error {
+	do, open := v.do, func() (*federating, error) { return c.openEmbedded(ctx, clusters, root) }
+	provider := running.chosenProvider(clusters.provider)
+	if err := running.only(provider); err != nil {
+		return err
+	}
+	if provider == live.Name {
+		do, open = v.live, func() (*federating, error) { return c.openLive(ctx, running, v, root) }
+	}
+	f, err := open()
 	if err != nil {
 		return err
 	}
-	provider, err := clusters.open(topology)
-	if err != nil {
-		return err
+	f.out = &output{to: c.Out}
+	f.say("meshprobe federate %s   %s · %s", v.name, f.set.Provider, f.names())
+	if f.opts.Issuer != nil {
+		f.say("%s", f.opts.Issuer)
 	}
-	fed, err := root.federation(ctx, topology)
-	if err != nil {
-		return err
-	}
-	set, err := provider.Open(ctx, topology, nil)
-	if err != nil {
-		return err
-	}
-	f := &federating{federation: fed, out: &output{to: c.Out}, set: set}
-	if f.opts, err = fed.options(set); err == nil {
-		f.say("meshprobe federate %s   %s · %s\n%s\n", v.name, set.Provider, f.names(), f.opts.Issuer)
-		err = v.do(ctx, f)
-	}
-	err = errors.Join(err, f.out.err, closeSet(ctx, set))
+	f.say("")
+	err = do(ctx, f)
+	err = errors.Join(err, f.out.err, closeSet(ctx, f.set))
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: %w", err)
 	}
@@ -132,6 +148,31 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, root 
 		return nil
 	}
 	return err
+}
+
+// openEmbedded opens clusters of this process.
+func (c *cli) openEmbedded(ctx context.Context, clusters clusterFlags, root rootFlags) (*federating, error) {
+	topology, err := clusters.topology(ctx)
+	if err != nil {
+		return nil, err
+	}
+	provider, err := clusters.open(topology)
+	if err != nil {
+		return nil, err
+	}
+	fed, err := root.federation(ctx, topology)
+	if err != nil {
+		return nil, err
+	}
+	set, err := provider.Open(ctx, topology, nil)
+	if err != nil {
+		return nil, err
+	}
+	f := &federating{federation: fed, set: set, rooted: true}
+	if f.opts, err = fed.options(set); err != nil {
+		return nil, errors.Join(err, closeSet(ctx, set))
+	}
+	return f, nil
 }
 
 func (f *federating) names() string {
@@ -155,6 +196,11 @@ func planned(ctx context.Context, f *federating) error {
 		return err
 	}
 	f.say("\n+ made   ~ changed   - removed   ! restarted; nothing was written")
+	if f.live {
+		f.say("the CA keys are made in the memory of meshprobe, and leave it only for their cluster's Secret")
+		f.say("next: meshprobe federate apply --write with the same flags    # does this, then proves it by handshakes")
+		return nil
+	}
 	f.say("next: meshprobe federate apply    # does this, then proves it by handshakes")
 	return nil
 }
@@ -175,6 +221,10 @@ func applied(ctx context.Context, f *federating) error {
 		return err
 	}
 	f.say("\n%s trust each other: proved by a handshake in every direction, in %s", f.names(), elapsed(time.Since(begin)))
+	if f.live {
+		f.say("next: meshprobe check --contexts …    # every probe, with the reason for whatever fails")
+		return nil
+	}
 	f.say("next: meshprobe run               # federates in the same way, then runs every probe")
 	return nil
 }
@@ -183,6 +233,10 @@ func verified(ctx context.Context, f *federating) error {
 	if err := f.federateAll(ctx, false); err != nil {
 		return err
 	}
+	return proved(ctx, f)
+}
+
+func proved(ctx context.Context, f *federating) error {
 	begin := time.Now()
 	if err := federate.Verify(ctx, f.set, f.opts, nil); err != nil {
 		return err
@@ -195,7 +249,9 @@ func verified(ctx context.Context, f *federating) error {
 		}
 	}
 	f.say("%d directions hold, proved by handshakes in %s", len(planes), elapsed(time.Since(begin)))
-	f.say("next: meshprobe run               # every probe, with the reason for whatever fails")
+	if !f.live {
+		f.say("next: meshprobe run               # every probe, with the reason for whatever fails")
+	}
 	return nil
 }
 
@@ -210,6 +266,26 @@ func directions(set *cluster.Set) map[string][]string {
 		}
 	}
 	return out
+}
+
+func rotated(ctx context.Context, f *federating) error {
+	if err := f.federateAll(ctx, false); err != nil {
+		return err
+	}
+	f.say("")
+	return rotatedLive(ctx, f)
+}
+
+func rotatedLive(ctx context.Context, f *federating) error {
+	begin := time.Now()
+	p := &steps{w: f.out, all: len(f.set.Clusters)}
+	err := federate.Rotate(ctx, f.set, f.opts, p.event)
+	p.end(err == nil)
+	if err != nil {
+		return err
+	}
+	f.say("\n%s have new CAs under the same root: proved by a handshake in every direction, in %s", f.names(), elapsed(time.Since(begin)))
+	return nil
 }
 
 func stated(ctx context.Context, f *federating) error {
@@ -228,6 +304,26 @@ func stated(ctx context.Context, f *federating) error {
 	}
 	f.say("\nthis is what the Kubernetes APIs say, no proof")
 	f.say("next: meshprobe federate verify   # proves it by handshakes")
+	return nil
+}
+
+func statedLive(ctx context.Context, f *federating) error {
+	if err := f.state(ctx); err != nil {
+		return err
+	}
+	f.say("\nthis is what the Kubernetes APIs say, no proof")
+	f.say("next: meshprobe federate verify --contexts …   # proves it by handshakes")
+	return nil
+}
+
+func rolledBackLive(ctx context.Context, f *federating) error {
+	p := &steps{w: f.out, all: len(f.set.Clusters)}
+	err := federate.Rollback(ctx, f.set, f.opts, p.event)
+	p.end(err == nil)
+	if err != nil {
+		return err
+	}
+	f.say("\nput back what was there before apply")
 	return nil
 }
 

@@ -79,8 +79,8 @@ func (m *member) backup(ctx context.Context, k kind, have *unstructured.Unstruct
 			data[fmt.Sprintf("object-%d.json", len(data))] = was
 		}
 		data[backupObject] = text
-		next := newSecret(ns, name, backupType, data)
-		next.SetLabels(map[string]string{labelManaged: managedBy, labelBackup: string(k)})
+		next := m.newSecret(name, backupType, data, labelBackup, string(k))
+		next.SetNamespace(ns)
 		if old == nil {
 			_, err = m.in(secrets, ns).Create(ctx, next, metav1.CreateOptions{})
 			return err

@@ -12,8 +12,8 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
 
-// hiddenKey stands for a CA key in plans.
-const hiddenKey = "(private key, generated in the cluster)"
+// hiddenKey stands for a CA key in plans, and says who makes it.
+const hiddenKey = "(private key, made by meshprobe in memory and written only here)"
 
 func firstCert(data []byte) *x509.Certificate {
 	block, _ := pem.Decode(data)

@@ -23,6 +23,10 @@ const (
 	caCertKey   = "ca-cert.pem"
 	rootCertKey = "root-cert.pem"
 	chainKey    = "cert-chain.pem"
+
+	// annotationRotates on the Secret of a waiting key is the mark of the CA that
+	// it is to replace.
+	annotationRotates = "meshprobe.io/rotates"
 )
 
 // caSide is the side of one cluster on which its CA key lives. It speaks to
@@ -51,7 +55,10 @@ func (s caSide) request(ctx context.Context, p issuer.Profile) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		next := newSecret(s.m.ns, caKeySecret, "Opaque", map[string][]byte{caKeyKey: text})
+		next := s.m.newSecret(caKeySecret, "Opaque", map[string][]byte{caKeyKey: text})
+		if have != nil {
+			next.SetAnnotations(have.GetAnnotations())
+		}
 		if have == nil {
 			_, err = s.m.in(secrets, s.m.ns).Create(ctx, next, metav1.CreateOptions{})
 			return err
@@ -64,6 +71,29 @@ func (s caSide) request(ctx context.Context, p issuer.Profile) ([]byte, error) {
 		return nil, err
 	}
 	return p.Request(key, s.m.name)
+}
+
+// renew puts a new key beside the CA that is in force, which from then on is to
+// be replaced. A key that waits already is left to whoever made it.
+func (s caSide) renew(ctx context.Context, p issuer.Profile, mark string) error {
+	key, err := p.GenerateKey()
+	if err != nil {
+		return err
+	}
+	text, err := issuer.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	next := s.m.newSecret(caKeySecret, "Opaque", map[string][]byte{caKeyKey: text})
+	next.SetAnnotations(map[string]string{annotationRotates: mark})
+	return retry(ctx, func() error {
+		have, err := s.m.read(ctx, secrets, s.m.ns, caKeySecret)
+		if err != nil || have != nil {
+			return err
+		}
+		_, err = s.m.in(secrets, s.m.ns).Create(ctx, next, metav1.CreateOptions{})
+		return err
+	})
 }
 
 // install writes cacerts from the key that waits in the cluster and what was
@@ -93,7 +123,7 @@ func (s caSide) install(ctx context.Context, chain []*x509.Certificate, root *x5
 			secretType = t
 		}
 	}
-	return s.m.put(ctx, secrets, newSecret(s.m.ns, caSecret, secretType, map[string][]byte{
+	return s.m.put(ctx, secrets, s.m.newSecret(caSecret, secretType, map[string][]byte{
 		caCertKey:   issuer.EncodeCertificates(chain[0]),
 		caKeyKey:    keyPEM,
 		rootCertKey: issuer.EncodeCertificates(root),
@@ -124,7 +154,7 @@ type caState struct {
 	pendingKey   bool // a key waits in meshprobe-ca-key
 }
 
-func (c caState) ok() bool { return c.Problem == "" }
+func (c caState) ok() bool { return c.Problem == "" && c.Intermediate != nil }
 
 // mark is the value of annotationCA for what was started with this CA.
 func (c caState) mark() string {
@@ -151,6 +181,8 @@ func (s caSide) inspect(ctx context.Context, root *x509.Certificate, now time.Ti
 	c.Intermediate, c.Root = firstCert(data[caCertKey]), firstCert(data[rootCertKey])
 	if err := s.judge(c, data, root, now); err != nil {
 		c.Problem = err.Error()
+	} else if note(pending, annotationRotates) == c.mark() {
+		c.Problem = "a new key waits for its certificate"
 	}
 	return c, nil
 }

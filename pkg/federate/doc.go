@@ -20,6 +20,7 @@
 //	istiod-restart  istiod has read it
 //	root-configmap  istio-ca-root-cert is the new root in every namespace
 //	gateway-restart, workload-restart   nobody holds an old certificate
+//	gateway                         the ways into each network
 //	network, remote-secret              the control planes find each other
 //	verify          a handshake in every direction
 //

@@ -50,7 +50,8 @@ func (f *federation) entry(ctx context.Context, to cluster.Ref, namespace string
 		if err != nil {
 			return nil, err
 		}
-		return newEntry(to, namespace, ports(svc), addresses, f.identities(to)), nil
+		entry := newEntry(to, namespace, ports(svc), addresses, f.identities(to))
+		return entry, unstructured.SetNestedField(entry.Object, f.labels(), "metadata", "labels")
 	}
 	return nil, fmt.Errorf("there is no cluster %s", to.Cluster)
 }
@@ -87,7 +88,7 @@ func newEntry(to cluster.Ref, namespace string, ports []any, addresses []string,
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
-		"metadata": map[string]any{"namespace": namespace, "name": host, "labels": map[string]any{labelManaged: managedBy}},
+		"metadata": map[string]any{"namespace": namespace, "name": host},
 		"spec": map[string]any{
 			"hosts": []any{host}, "location": "MESH_INTERNAL", "resolution": "DNS",
 			"ports": ports, "endpoints": endpoints, "subjectAltNames": identities,
@@ -134,15 +135,7 @@ func (m *member) gatewayAddresses(ctx context.Context) ([]string, error) {
 		if selector[eastWestLabel] != eastWestValue {
 			continue
 		}
-		ingress, _, _ := unstructured.NestedSlice(s.Object, "status", "loadBalancer", "ingress") // none
-		for _, i := range ingress {
-			at, _ := i.(map[string]any)
-			for _, field := range []string{"ip", "hostname"} {
-				if a, ok := at[field].(string); ok && a != "" {
-					out = append(out, a)
-				}
-			}
-		}
+		out = append(out, external(&s)...)
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("the east-west gateway of %s has no external address", m.name)

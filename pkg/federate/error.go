@@ -17,8 +17,10 @@ const (
 	StepRootConfigMap   = "root-configmap"
 	StepGatewayRestart  = "gateway-restart"
 	StepWorkloadRestart = "workload-restart"
+	StepGateway         = "gateway"
 	StepNetwork         = "network"
 	StepRemoteSecret    = "remote-secret"
+	StepRotate          = "rotate"
 	StepServiceEntry    = "service-entry"
 	StepVerify          = "verify"
 )

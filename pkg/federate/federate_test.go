@@ -97,7 +97,7 @@ func TestApplyMakesClustersTrustEachOther(t *testing.T) {
 	}
 	want := []string{
 		"root", "csr", "intermediate", "cacerts", "istiod-restart", "root-configmap",
-		"gateway-restart", "workload-restart", "network", "remote-secret", "verify",
+		"gateway-restart", "workload-restart", "gateway", "network", "remote-secret", "verify",
 	}
 	if diff := cmp.Diff(want, words); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)

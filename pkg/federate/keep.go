@@ -19,6 +19,7 @@ import (
 const (
 	labelManaged = "app.kubernetes.io/managed-by"
 	managedBy    = "meshprobe"
+	labelMesh    = "meshprobe.io/mesh" // Options.Mesh
 
 	// annotationPrevious says what was there before: "absent", "backup" (a
 	// Secret meshprobe-backup-KIND-NAME beside it), or, on objects of which
@@ -31,6 +32,23 @@ const (
 	previousAbsent = "absent"
 	previousBackup = "backup"
 )
+
+// labels are those of every object that meshprobe writes, with more.
+func (f *federation) labels(more ...string) map[string]any {
+	out := map[string]any{labelManaged: managedBy, labelMesh: f.opts.Mesh}
+	for i := 0; i+1 < len(more); i += 2 {
+		out[more[i]] = more[i+1]
+	}
+	return out
+}
+
+// note is an annotation of an object, "" where there is none or no object.
+func note(o *unstructured.Unstructured, name string) string {
+	if o == nil {
+		return ""
+	}
+	return o.GetAnnotations()[name]
+}
 
 // put makes an object be as wanted, and keeps what it replaces. It writes
 // nothing where it is so already.

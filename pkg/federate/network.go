@@ -80,7 +80,7 @@ func (m *member) networked(ctx context.Context) ([]labelled, error) {
 func (m *member) crossNetwork() *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-		"metadata": map[string]any{"namespace": m.ns, "name": crossGateway, "labels": map[string]any{labelManaged: managedBy}},
+		"metadata": map[string]any{"namespace": m.ns, "name": crossGateway, "labels": m.f.labels()},
 		"spec": map[string]any{
 			"selector": map[string]any{eastWestLabel: eastWestValue},
 			"servers": []any{map[string]any{
@@ -115,6 +115,15 @@ func planNetwork(ctx context.Context, m *member) ([]Change, error) {
 			out = append(out, Change{Op: "~", Object: l.String(), Text: "label " + labelNetwork + "=" + was + " becomes " + network})
 		}
 	}
+	shared, err := m.globals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range shared {
+		if l.object.GetLabels()[labelGlobal] != "true" {
+			out = append(out, Change{Op: "+", Object: l.String(), Text: "label " + labelGlobal + "=true"})
+		}
+	}
 	if !m.entered(found) {
 		return out, nil
 	}
@@ -145,6 +154,15 @@ func applyNetwork(ctx context.Context, m *member) error {
 			if err := m.awaitGatewayService(ctx, l.object); err != nil {
 				return fmt.Errorf("label %s: %w", l, err)
 			}
+		}
+	}
+	shared, err := m.globals(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range shared {
+		if err := m.touch(ctx, l.kind, l.object, label(labelGlobal, "true")); err != nil {
+			return fmt.Errorf("label %s: %w", l, err)
 		}
 	}
 	if !m.entered(found) {

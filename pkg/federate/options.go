@@ -19,8 +19,30 @@ type Options struct {
 	// Issuer is where root and intermediates come from.
 	Issuer issuer.Issuer
 
+	// Mesh is the name of what is federated, which every object that is written
+	// bears as a label; default mesh.
+	Mesh string
+
 	// Namespace of the control planes; default istio-system.
 	Namespace string
+
+	// Namespaces are those of the control planes of single clusters, by cluster,
+	// where they are not in Namespace.
+	Namespaces map[string]string
+
+	// Servers are where the other clusters' control planes reach the API of a
+	// cluster, by cluster: an https URL. Default is the address that the
+	// provider itself uses.
+	Servers map[string]string
+
+	// GatewayAddresses are where other networks reach the east-west gateways of a
+	// cluster, by cluster, for clusters without a load balancer: gateways that
+	// Apply makes are given it.
+	GatewayAddresses map[string]string
+
+	// Revisions are those of the control planes, by cluster, where a gateway
+	// that Apply makes has to name one.
+	Revisions map[string]string
 
 	// Parallel bounds the clusters worked at once; default 8.
 	Parallel int
@@ -54,6 +76,7 @@ type Options struct {
 }
 
 func (o Options) complete() Options {
+	o.Mesh = cmp.Or(o.Mesh, "mesh")
 	o.Namespace = cmp.Or(o.Namespace, "istio-system")
 	o.Parallel = cmp.Or(o.Parallel, 8)
 	o.StepTimeout = cmp.Or(o.StepTimeout, 5*time.Minute)
@@ -82,7 +105,9 @@ func open(set *cluster.Set, o Options) (*federation, error) {
 		if !ok {
 			return nil, &Error{Cluster: c.Name(), Err: ErrNoKube}
 		}
-		f.members = append(f.members, &member{f: f, cluster: c, name: c.Name(), ns: f.opts.Namespace, dyn: k.Dynamic(), api: k.APIServer()})
+		m := &member{f: f, cluster: c, name: c.Name(), ns: cmp.Or(f.opts.Namespaces[c.Name()], f.opts.Namespace), dyn: k.Dynamic(), api: k.APIServer(), revision: f.opts.Revisions[c.Name()]}
+		m.api.URL = cmp.Or(f.opts.Servers[m.name], m.api.URL)
+		f.members = append(f.members, m)
 	}
 	return f, nil
 }

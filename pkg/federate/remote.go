@@ -81,7 +81,7 @@ func (m *member) makeToken(ctx context.Context) error {
 	if sa == nil {
 		return fmt.Errorf("there is no ServiceAccount %s/%s, which Istio's base chart installs", m.ns, readerAccount)
 	}
-	want := newSecret(m.ns, readerToken, "kubernetes.io/service-account-token", nil)
+	want := m.newSecret(readerToken, "kubernetes.io/service-account-token", nil)
 	want.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": readerAccount, annotationPrevious: previousAbsent})
 	return retry(ctx, func() error {
 		_, err := m.in(secrets, m.ns).Create(ctx, want.DeepCopy(), metav1.CreateOptions{})
@@ -100,8 +100,7 @@ func (f *federation) remoteSecrets() (map[string]*unstructured.Unstructured, err
 		if err != nil {
 			return nil, wrap(StepRemoteSecret, m.name, err)
 		}
-		s := newSecret(m.ns, remotePrefix+m.name, "Opaque", map[string][]byte{m.name: config})
-		s.SetLabels(map[string]string{labelMulti: "true", labelManaged: managedBy})
+		s := m.newSecret(remotePrefix+m.name, "Opaque", map[string][]byte{m.name: config}, labelMulti, "true")
 		s.SetAnnotations(map[string]string{annotationRemote: m.name})
 		out[m.name] = s
 	}
@@ -137,8 +136,12 @@ func (m *member) putRemoteSecrets(ctx context.Context, wanted map[string]*unstru
 		return err
 	}
 	for _, o := range m.f.members {
-		want := wanted[o.name]
-		if o == m || have[o.name] != nil && satisfies(have[o.name], want) {
+		if o == m {
+			continue
+		}
+		want := wanted[o.name].DeepCopy()
+		want.SetNamespace(m.ns)
+		if have[o.name] != nil && satisfies(have[o.name], want) {
 			continue
 		}
 		if have[o.name] == nil && len(kept) == 0 {

@@ -30,6 +30,7 @@ const (
 	istioGateways   kind = "gateway"      // networking.istio.io
 	serviceEntries  kind = "serviceentry" // networking.istio.io
 	gatewayAPI      kind = "k8s-gateway"  // gateway.networking.k8s.io
+	gatewayClasses  kind = "gatewayclass"
 )
 
 func (k kind) gvr() schema.GroupVersionResource {
@@ -43,6 +44,8 @@ func (k kind) gvr() schema.GroupVersionResource {
 		gvr.Group, gvr.Resource = "networking.istio.io", "serviceentries"
 	case gatewayAPI:
 		gvr.Group, gvr.Resource = "gateway.networking.k8s.io", "gateways"
+	case gatewayClasses:
+		gvr.Group, gvr.Resource = "gateway.networking.k8s.io", "gatewayclasses"
 	case secrets, configMaps, namespaces, services, serviceAccounts:
 	}
 	return gvr
@@ -89,7 +92,15 @@ func (m *member) list(ctx context.Context, k kind, namespace, selector string) (
 	return items, err
 }
 
-// newSecret is a Secret as the keeper wants it.
+// newSecret is a Secret in the control plane's namespace as the keeper wants
+// it, with more labels.
+func (m *member) newSecret(name, secretType string, data map[string][]byte, more ...string) *unstructured.Unstructured {
+	s := newSecret(m.ns, name, secretType, data)
+	metadata, _ := s.Object["metadata"].(map[string]any) // made below
+	metadata["labels"] = m.f.labels(more...)
+	return s
+}
+
 func newSecret(namespace, name, secretType string, data map[string][]byte) *unstructured.Unstructured {
 	encoded := make(map[string]any, len(data))
 	for k, v := range data {
@@ -97,7 +108,7 @@ func newSecret(namespace, name, secretType string, data map[string][]byte) *unst
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Secret", "type": secretType, "data": encoded,
-		"metadata": map[string]any{"namespace": namespace, "name": name, "labels": map[string]any{labelManaged: managedBy}},
+		"metadata": map[string]any{"namespace": namespace, "name": name},
 	}}
 }
 

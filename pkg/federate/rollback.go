@@ -27,6 +27,7 @@ func Rollback(ctx context.Context, set *cluster.Set, o Options, events cluster.E
 		{word: StepRemoteSecret, title: "remote secrets are put back", apply: undoRemoteSecrets},
 		{word: StepRemoteSecret, title: "the readers' tokens end", apply: undoToken},
 		{word: StepNetwork, title: "networks and gateways are put back", apply: undoNetwork},
+		{word: StepGateway, title: "gateways that were made go", apply: undoGateways},
 		{word: StepCACerts, title: "Secret cacerts is put back", apply: undoCACerts},
 		{word: StepIstiodRestart, title: "istiod reads it", apply: undoRestart(isIstiod)},
 		{word: StepRootConfigMap, title: "the former root in every namespace", apply: undoRootConfigMaps},

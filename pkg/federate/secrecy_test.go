@@ -109,7 +109,7 @@ func TestNothingShowsAKey(t *testing.T) {
 			t.Fatalf("a credential is shown: %.12s…", s)
 		}
 	}
-	if !strings.Contains(said.String(), "(private key, generated in the cluster)") {
+	if !strings.Contains(said.String(), "(private key, made by meshprobe in memory") {
 		t.Error("the plan does not name the keys")
 	}
 }

@@ -23,13 +23,16 @@ type ClusterStatus struct {
 }
 
 // Status looks at each cluster, in the order of the set, and writes nothing.
+// Without Options.Issuer the root is the one that all of them have in cacerts.
 func Status(ctx context.Context, set *cluster.Set, o Options) ([]ClusterStatus, error) {
 	f, err := open(set, o)
 	if err != nil {
 		return nil, err
 	}
 	if f.opts.Issuer == nil {
-		return nil, wrap(StepRoot, "", ErrNoIssuer)
+		if f.opts.Issuer, err = f.inForce(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if f.root, err = f.opts.Issuer.Current(ctx); err != nil {
 		return nil, wrap(StepRoot, "", err)

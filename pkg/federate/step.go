@@ -27,8 +27,10 @@ type member struct {
 	cluster cluster.Cluster
 	name    string
 	ns      string // of the control plane
-	dyn     dynamic.Interface
-	api     cluster.APIServer
+
+	revision string // of the control plane, "" is the default one
+	dyn      dynamic.Interface
+	api      cluster.APIServer
 
 	ca    caState
 	csr   []byte
@@ -53,13 +55,14 @@ type step struct {
 func (f *federation) steps() []step {
 	steps := []step{
 		{word: StepRoot, title: "one shared root", mesh: f.ensureRoot},
-		{word: StepCSR, title: "a CA key per cluster, made there", plan: planCSR, apply: applyCSR},
+		{word: StepCSR, title: "a CA key per cluster, kept there", plan: planCSR, apply: applyCSR},
 		{word: StepIntermediate, title: "an intermediate per cluster, signed by the root", plan: planIntermediate, apply: applyIntermediate},
 		{word: StepCACerts, title: "Secret cacerts", plan: planCACerts, apply: applyCACerts},
 		{word: StepIstiodRestart, title: "istiod reads it", plan: planRestart(isIstiod), apply: applyRestart(isIstiod, ErrNoIstiod)},
 		{word: StepRootConfigMap, title: "the root in every namespace", plan: planRootConfigMaps, apply: applyRootConfigMaps},
 		{word: StepGatewayRestart, title: "gateways take new certificates", plan: planRestart(isGateway), apply: applyRestart(isGateway, nil)},
 		{word: StepWorkloadRestart, title: "workloads take new certificates", plan: planRestart(isMeshed), apply: applyRestart(isMeshed, nil)},
+		{word: StepGateway, title: "east-west gateways where there are none", plan: planGateways, apply: applyGateways},
 		{word: StepNetwork, title: "networks and gateways", plan: planNetwork, apply: applyNetwork},
 		{word: StepRemoteSecret, title: "remote secrets", plan: planRemoteSecrets, mesh: f.applyRemoteSecrets},
 	}
