@@ -251,7 +251,7 @@ func (inv *inventory) podOf(e discoveryv1.Endpoint) *corev1.Pod {
 func slicePort(s discoveryv1.EndpointSlice, name string) (uint16, bool) {
 	for _, p := range s.Ports {
 		if p.Port != nil && (p.Name == nil && name == "" || p.Name != nil && *p.Name == name) {
-			return uint16(*p.Port), true
+			return uint16(*p.Port), true //nolint:gosec // the API bounds ports
 		}
 	}
 	return 0, false

@@ -136,11 +136,12 @@ func orNone(s string) string {
 func counted(ws []cluster.Workload) string {
 	sidecars, ambient, hbone := 0, 0, 0
 	for _, w := range ws {
-		switch {
-		case w.DataPlane == cluster.Ambient:
+		switch w.DataPlane {
+		case cluster.Ambient:
 			ambient++
-		case w.DataPlane == cluster.Sidecar:
+		case cluster.Sidecar:
 			sidecars++
+		case cluster.NoMesh:
 		}
 		if w.HBONE {
 			hbone++

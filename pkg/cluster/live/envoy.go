@@ -7,13 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
-
-	"io"
 
 	corev1 "k8s.io/api/core/v1"
 

@@ -53,14 +53,18 @@ func (t target) String() string {
 
 // created are the only resources that a read-only client creates: questions, and
 // streams, none of which is stored.
-var created = []string{"serviceaccounts/token", "selfsubjectaccessreviews", "pods/portforward"}
+func created() []string {
+	return []string{"serviceaccounts/token", "selfsubjectaccessreviews", "pods/portforward"}
+}
 
 // readable are the subresources that a GET may name. Others run something, or
 // let something through, although they are a GET: exec, attach, proxy.
-var readable = []string{"pods/portforward"}
+func readable() []string { return []string{"pods/portforward"} }
 
 // discovery are the paths beside resources that only tell what the API is.
-var discovery = []string{"/version", "/api", "/apis", "/openapi", "/healthz", "/livez", "/readyz"}
+func discovery() []string {
+	return []string{"/version", "/api", "/apis", "/openapi", "/healthz", "/livez", "/readyz"}
+}
 
 // allowed says whether a request is one of those that change nothing. What it
 // does not understand is refused.
@@ -74,9 +78,9 @@ func allowed(r *http.Request) error {
 		return refused
 	case verb == "get" && !t.api:
 		return nil
-	case verb == "get" && (t.subresource == "" || slices.Contains(readable, t.String()) && t.groupFits()):
+	case verb == "get" && (t.subresource == "" || slices.Contains(readable(), t.String()) && t.groupFits()):
 		return nil
-	case verb == "post" && t.api && slices.Contains(created, t.String()) && t.groupFits():
+	case verb == "post" && t.api && slices.Contains(created(), t.String()) && t.groupFits():
 		return nil
 	}
 	return refused
@@ -120,7 +124,7 @@ func parse(path string) (target, bool) {
 	case parts[0] == "apis" && len(parts) > 3:
 		t.group, parts = parts[1], parts[3:] // apis, group, version
 	default:
-		known := slices.ContainsFunc(discovery, func(d string) bool { return path == d || strings.HasPrefix(path, d+"/") })
+		known := slices.ContainsFunc(discovery(), func(d string) bool { return path == d || strings.HasPrefix(path, d+"/") })
 		return t, known
 	}
 	if parts[0] == "watch" || parts[0] == "proxy" {

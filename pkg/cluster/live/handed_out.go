@@ -20,17 +20,26 @@ type handedOut struct {
 	gateways map[string]bool // hosts
 }
 
-// note keeps the endpoints of one answer. own is the cluster that was asked.
-func (h *handedOut) note(own string, endpoints []cluster.Endpoint) {
+// note keeps the endpoints of one answer. own is the cluster that was asked;
+// internal tells addresses that exist only inside another cluster.
+func (h *handedOut) note(own string, endpoints []cluster.Endpoint, internal func(host string) bool) {
+	far := make([]bool, len(endpoints)) // internal reads other clusters: not under the lock
+	for i, e := range endpoints {
+		if host, _, err := net.SplitHostPort(e.Address); err == nil && e.Gateway {
+			far[i] = internal(host)
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.pods == nil || len(h.pods)+len(h.gateways) > maxHandedOut {
 		h.pods, h.gateways = map[string]bool{}, map[string]bool{}
 	}
-	for _, e := range endpoints {
+	for i, e := range endpoints {
 		host, _, err := net.SplitHostPort(e.Address)
 		switch {
 		case err != nil:
+		case far[i]:
+			h.pods[e.Address] = true
 		case e.Gateway:
 			h.gateways[host] = true
 		case e.Cluster != own:

@@ -28,8 +28,8 @@ const pageSize = 500
 
 // The custom resources that are read.
 var (
-	peerAuthentications = schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"}
-	kubeGateways        = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
+	peerAuthenticationsGVR = schema.GroupVersionResource{Group: "security.istio.io", Version: "v1", Resource: "peerauthentications"}
+	kubeGatewaysGVR        = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
 )
 
 // inventory is what a cluster's objects said at one moment. It is immutable.
@@ -70,7 +70,7 @@ func (inv *inventory) index() {
 		}
 		for _, host := range externalHosts(s) {
 			for _, p := range s.Spec.Ports {
-				inv.outside[host] = append(inv.outside[host], uint16(p.Port))
+				inv.outside[host] = append(inv.outside[host], uint16(p.Port)) //nolint:gosec // the API bounds ports
 			}
 		}
 	}
@@ -154,14 +154,14 @@ func (c *Cluster) read(ctx context.Context) (*inventory, error) {
 			})
 		}},
 		{"peerauthentications", func() error {
-			return pages(ctx, c.dynamic.Resource(peerAuthentications).List, func(l *unstructured.UnstructuredList) {
+			return pages(ctx, c.dynamic.Resource(peerAuthenticationsGVR).List, func(l *unstructured.UnstructuredList) {
 				for _, u := range l.Items {
 					inv.policies = append(inv.policies, readPolicy(u))
 				}
 			})
 		}},
 		{"gateways", func() error {
-			return pages(ctx, c.dynamic.Resource(kubeGateways).List, func(l *unstructured.UnstructuredList) { inv.gateways = append(inv.gateways, l.Items...) })
+			return pages(ctx, c.dynamic.Resource(kubeGatewaysGVR).List, func(l *unstructured.UnstructuredList) { inv.gateways = append(inv.gateways, l.Items...) })
 		}},
 	} {
 		err := step.list()

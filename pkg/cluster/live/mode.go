@@ -64,7 +64,7 @@ func (inv *inventory) mode(root string, p *corev1.Pod, port uint16) cluster.MTLS
 		case policy.namespace == root:
 			level = 0
 		}
-		if level >= 0 && (best[level] == nil || policy.created.Before(best[level].created)) {
+		if level >= 0 && level < len(best) && (best[level] == nil || policy.created.Before(best[level].created)) {
 			best[level] = &inv.policies[i]
 		}
 	}

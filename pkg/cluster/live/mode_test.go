@@ -108,13 +108,19 @@ func TestWorkload(t *testing.T) {
 		"init-container-of-that-name": {pod: pod("pay", func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: proxyContainer}}
 		}), want: cluster.Workload{DataPlane: cluster.NoMesh}},
-		"hbone": {pod: pod("pay", func(p *corev1.Pod) { addSidecar(p); p.Labels[tunnelLabel] = "http" }),
-			want: cluster.Workload{DataPlane: cluster.Sidecar, Proxy: cluster.ProxyEnvoy, HBONE: true}},
-		"hbone-as-ambient": {pod: pod("pay", func(p *corev1.Pod) { addSidecar(p); p.Labels[tunnelLabel] = "http" }),
+		"hbone": {
+			pod:  pod("pay", func(p *corev1.Pod) { addSidecar(p); p.Labels[tunnelLabel] = "http" }),
+			want: cluster.Workload{DataPlane: cluster.Sidecar, Proxy: cluster.ProxyEnvoy, HBONE: true},
+		},
+		"hbone-as-ambient": {
+			pod:  pod("pay", func(p *corev1.Pod) { addSidecar(p); p.Labels[tunnelLabel] = "http" }),
 			spec: &cluster.WorkloadSpec{DataPlane: cluster.Ambient, Service: &cluster.ServiceSpec{Name: "pay", Port: 80}},
-			want: cluster.Workload{DataPlane: cluster.Ambient, Proxy: cluster.ProxyEnvoy}},
-		"ambient": {pod: pod("pay", func(p *corev1.Pod) { p.Annotations = map[string]string{redirection: "enabled"} }),
-			want: cluster.Workload{DataPlane: cluster.Ambient, Proxy: cluster.ProxyZtunnel}},
+			want: cluster.Workload{DataPlane: cluster.Ambient, Proxy: cluster.ProxyEnvoy},
+		},
+		"ambient": {
+			pod:  pod("pay", func(p *corev1.Pod) { p.Annotations = map[string]string{redirection: "enabled"} }),
+			want: cluster.Workload{DataPlane: cluster.Ambient, Proxy: cluster.ProxyZtunnel},
+		},
 		"none": {pod: pod("pay", nil), want: cluster.Workload{DataPlane: cluster.NoMesh}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,7 +105,7 @@ func (q objectQuery) in(peer *Cluster, inv *inventory) []cluster.Endpoint {
 			switch {
 			case !q.crosses(peer, inv, w.DataPlane):
 				out = append(out, q.direct(peer, p, w, target))
-			case w.DataPlane == cluster.Ambient && !(q.shared(q.own) && inv.global(s)):
+			case w.DataPlane == cluster.Ambient && (!q.shared(q.own) || !inv.global(s)):
 				// Ambient knows only the local endpoints of a service of local scope.
 			case w.DataPlane != cluster.Sidecar || w.MTLS != cluster.Disable:
 				behind[w.DataPlane] = append(behind[w.DataPlane], p)

@@ -24,11 +24,12 @@ func (c *Cluster) Resolve(ctx context.Context, from cluster.Workload, host strin
 	host = hostOf(ns, name)
 	var found []cluster.Endpoint
 	err := errNotTold
-	switch {
-	case from.DataPlane == cluster.Sidecar:
+	switch from.DataPlane {
+	case cluster.Sidecar:
 		found, err = c.fromSidecar(ctx, from, host, port)
-	case from.DataPlane == cluster.Ambient:
+	case cluster.Ambient:
 		found, err = c.fromIstiod(ctx, host, port)
+	case cluster.NoMesh:
 	}
 	if err != nil {
 		if _, isDenied := errors.AsType[*cluster.DeniedError](err); isDenied || ctx.Err() != nil {
@@ -38,11 +39,26 @@ func (c *Cluster) Resolve(ctx context.Context, from cluster.Workload, host strin
 			return nil, err
 		}
 	}
-	c.handedOut.note(c.Name(), found)
+	c.handedOut.note(c.Name(), found, c.internal(ctx))
 	slices.SortStableFunc(found, func(a, b cluster.Endpoint) int {
 		return cmp.Or(boolCompare(a.Cluster != c.Name(), b.Cluster != c.Name()), strings.Compare(a.Cluster, b.Cluster))
 	})
 	return found, ctx.Err()
+}
+
+// internal says of an address whether it exists only inside another cluster: a
+// gateway that has no outside address is handed out with its cluster IP, which
+// nobody elsewhere reaches and which is not to be dialed.
+func (c *Cluster) internal(ctx context.Context) func(host string) bool {
+	return func(host string) bool {
+		for _, peer := range c.joined() {
+			inv, err := peer.inventory.get(ctx)
+			if err == nil && peer != c && len(inv.outside[host]) == 0 && (inv.byVIP[host] != nil || inv.byAddress[host] != nil) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // errNotTold says that there is nobody to ask what a caller was told.

@@ -11,13 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	constants "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/client-go/transport/websocket"
-	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	streamspdy "k8s.io/streaming/pkg/httpstream/spdy"
 
@@ -63,7 +63,7 @@ func overWebsocket(ctx context.Context, config *rest.Config, at *url.URL) (https
 		return nil, err
 	}
 	// The library's log lines would hold what goes over the stream.
-	return streamspdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.Logger{}, conn), pingPeriod)
+	return streamspdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(logr.Discard(), conn), pingPeriod)
 }
 
 func overSPDY(ctx context.Context, config *rest.Config, at *url.URL) (httpstream.Connection, error) {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -200,11 +201,11 @@ func (inv *inventory) serviceOf(p *corev1.Pod, wanted *cluster.ServiceSpec) *clu
 		return nil
 	}
 	for _, port := range best.Spec.Ports {
-		if !overTCP(port) || wanted != nil && wanted.Port != uint16(port.Port) {
+		if !overTCP(port) || wanted != nil && int32(wanted.Port) != port.Port {
 			continue
 		}
 		return &cluster.Service{
-			Name: best.Name, Host: hostOf(best.Namespace, best.Name), Port: uint16(port.Port),
+			Name: best.Name, Host: hostOf(best.Namespace, best.Name), Port: uint16(port.Port), //nolint:gosec // the API bounds ports
 			Target: targetPort(p, port), Protocol: protocol(port),
 		}
 	}
@@ -227,7 +228,7 @@ func targetPort(p *corev1.Pod, port corev1.ServicePort) uint16 {
 			}
 		}
 	}
-	if target == int(port.Port) {
+	if target == int(port.Port) || target < 0 || target > math.MaxUint16 {
 		return 0
 	}
 	return uint16(target)
