@@ -5,13 +5,14 @@
 //	go test ./suites/...
 //	go test ./suites/e2e -args -provider embedded -labels suite=trust
 //	go test ./suites/e2e -args -feature '^hbone/'
+//	go test ./suites/e2e -v -args -provider kind -reuse NAME
+//	go test ./suites/e2e -v -args -provider live -contexts east,west
 //
 // meshprobe run says more: it knows which failure is the consequence of which.
 package e2e_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -23,11 +24,7 @@ import (
 	"sigs.k8s.io/e2e-framework/pkg/types"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
-	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
-	"github.com/meshprobe/meshprobe/pkg/federate"
-	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
-	"github.com/meshprobe/meshprobe/pkg/probe/probetest"
 	"github.com/meshprobe/meshprobe/suites"
 )
 
@@ -43,54 +40,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "suites/e2e:", err)
 		os.Exit(2)
 	}
-	meshEnv.Setup(openMesh)
-	meshEnv.Finish(closeMesh)
 	os.Exit(meshEnv.Run(m))
-}
-
-// provider finds the provider that -provider asks for.
-func provider(name string) (cluster.Provider, error) {
-	if name == embedded.Name {
-		return &embedded.Provider{}, nil
-	}
-	return nil, fmt.Errorf("unknown provider %q; the only one of this version is: -args -provider %s", name, embedded.Name)
-}
-
-// openMesh opens and federates the clusters that all features share.
-func openMesh(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-	p, err := provider(probetest.Provider())
-	if err != nil {
-		return ctx, err
-	}
-	topology, err := cluster.Default(2)
-	if err != nil {
-		return ctx, err
-	}
-	set, err := p.Open(ctx, topology, nil)
-	if err != nil {
-		return ctx, err
-	}
-	ctx = context.WithValue(ctx, setKey{}, set)
-	root, err := issuer.NewBuiltin(&issuer.Memory{}, issuer.Options{KeyType: issuer.ECDSAP256})
-	if err != nil {
-		return ctx, errors.Join(err, set.Close(ctx))
-	}
-	plan, err := federate.NewPlan(ctx, set, federate.Options{Issuer: root})
-	if err == nil {
-		err = federate.Apply(ctx, plan, nil)
-	}
-	if err != nil {
-		return ctx, errors.Join(err, set.Close(ctx))
-	}
-	return ctx, nil
-}
-
-func closeMesh(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-	set, ok := ctx.Value(setKey{}).(*cluster.Set)
-	if !ok {
-		return ctx, nil
-	}
-	return ctx, set.Close(ctx)
 }
 
 // TestProbes runs each probe as a feature, with its level and suite as labels.
@@ -103,6 +53,10 @@ func TestProbes(t *testing.T) {
 			Assess(p.Title, assess(p)).
 			Feature())
 	}
+	set := openMesh(t)
+	meshEnv.BeforeEachTest(func(ctx context.Context, _ *envconf.Config, _ *testing.T) (context.Context, error) {
+		return context.WithValue(ctx, setKey{}, set), nil
+	})
 	meshEnv.Test(t, all...)
 }
 

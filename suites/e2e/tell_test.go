@@ -64,7 +64,7 @@ func TestTell(t *testing.T) {
 }
 
 func TestUnknownProvider(t *testing.T) {
-	_, err := provider("knd")
+	err := known("knd")
 	if err == nil || !strings.Contains(err.Error(), `unknown provider "knd"`) || !strings.Contains(err.Error(), "-provider embedded") {
 		t.Errorf("%v", err)
 	}

@@ -21,6 +21,8 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/kind"
+	"github.com/meshprobe/meshprobe/pkg/federate"
+	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe/probetest"
 )
 
@@ -183,4 +185,28 @@ func NodeOf(t *testing.T, c cluster.Cluster) Node {
 // Exec runs a command in the node.
 func (n Node) Exec(ctx context.Context, args ...string) ([]byte, error) {
 	return exec.CommandContext(ctx, "docker", append([]string{"exec", string(n)}, args...)...).CombinedOutput() //nolint:gosec // a container of the test's own
+}
+
+// Federate gives the clusters one shared root, which stays in the first of them,
+// so that a mesh that is reused is not federated anew.
+func Federate(t *testing.T, set *cluster.Set) {
+	t.Helper()
+	first := set.Clusters[0]
+	k, ok := cluster.As[cluster.Kube](first)
+	if !ok {
+		t.Fatalf("%s has no API", first.Name())
+	}
+	root, err := issuer.NewBuiltin(issuer.Secret{
+		Kube: k.Kubernetes(), Ref: cluster.Ref{Cluster: first.Name(), Namespace: "istio-system", Name: "meshprobe-root"},
+	}, issuer.Options{KeyType: issuer.ECDSAP256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := federate.NewPlan(t.Context(), set, federate.Options{Issuer: root, VerifyTimeout: 5 * time.Minute})
+	if err == nil {
+		err = federate.Apply(t.Context(), plan, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
