@@ -66,6 +66,7 @@ func inspections() []inspected {
 		{"cacerts-other-key", 1, []string{"other-key"}},
 		{"cacerts-root-missing", 1, []string{"cacerts", "root-missing"}},
 		{"cacerts-in-another-mesh", 1, []string{"east", "--against", "pki/root-other-dn.pem"}},
+		{"istio-ca-secret", 0, []string{"istio-ca-secret.json"}},
 		{"request", 0, []string{"csr", "material/request.pem"}},
 		{"revocation", 0, []string{"crl", "material/crl.pem"}},
 		{"envoy", 1, []string{"dump", "material/envoy-config_dump.json"}},
@@ -215,6 +216,9 @@ func inspectable(t *testing.T) (dir string, keys []string) {
 			}
 		}
 	}
+	if err := write(filepath.Join(dir, "istio-ca-secret.json"), selfSigned(t, files["root-cert.pem"], private(t, root))); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range []*ecdsa.PrivateKey{root, inter} {
 		p, _ := pem.Decode(private(t, k))
 		// What follows the scalar is the public half, which is no secret.
@@ -287,6 +291,20 @@ func secretOf(t *testing.T, chain, key []byte) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// selfSigned is the Secret that an istiod without cacerts makes: its
+// cert-chain.pem is there and empty.
+func selfSigned(t *testing.T, root, key []byte) []byte {
+	t.Helper()
+	b, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "istio.io/ca-root", "metadata": map[string]string{"name": "istio-ca-secret", "namespace": "istio-system"},
+		"data": map[string][]byte{"ca-cert.pem": root, "cert-chain.pem": {}, "root-cert.pem": root, "ca-key.pem": key, "key.pem": {}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // steady replaces what differs from run to run.

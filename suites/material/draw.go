@@ -213,12 +213,32 @@ func (e Exam) contextLines() string {
 			side = "answers with"
 		}
 		line := fmt.Sprintf("%s %s %s", c.Where, side, strings.Join(append(c.CertificateSecrets, c.ValidationSecret), ", "))
+		line += expecting(c)
 		if c.Downstream && !c.RequireClientCert {
 			line += ", asks for no client certificate"
 		}
 		lines = append(lines, line)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// maxMatchers bounds what a page tells of the SAN matchers of one context.
+const maxMatchers = 3
+
+// expecting says which names a context takes for those of its peer.
+func expecting(c material.Context) string {
+	var names []string
+	for i, m := range c.SANMatchers {
+		if i == maxMatchers {
+			names = append(names, fmt.Sprintf("%d more", len(c.SANMatchers)-i))
+			break
+		}
+		names = append(names, strings.TrimSpace(strings.TrimPrefix(m.Match, "exact")+" "+m.Value))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", expects " + strings.Join(names, " or ")
 }
 
 func (e Exam) remoteLines() string {

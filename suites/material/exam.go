@@ -120,7 +120,7 @@ func (e Exam) trusted() seen.Certs { return certs(e.Roots) }
 // title names the document and says what it is.
 func (e Exam) title() string {
 	name := e.Source
-	if e.Name != "" {
+	if e.Name != "" && e.Name != e.Source {
 		name += ", " + e.Name
 	}
 	return name + ": " + e.what()
@@ -179,6 +179,8 @@ func shapes(s material.Shape) string {
 		return "with the roots that istiod hands out"
 	case material.ShapeCRLMap:
 		return "with the revocation lists that istiod hands out"
+	case material.ShapeOther, "":
+		return "of another kind"
 	default:
 		return "of the shape " + string(s)
 	}

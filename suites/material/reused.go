@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/material"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/verifier"
 	"github.com/meshprobe/meshprobe/suites/ca"
@@ -35,6 +36,9 @@ func (e Exam) authority() seen.Authority {
 	s := &seen.CASecret{CACert: certs(e.CACert), Chain: certs(e.Certificates), Root: certs(e.Roots), Missing: e.Missing}
 	if e.Object != nil {
 		s.Created, s.Generated = e.Object.Created, e.Object.Generated
+		if e.Object.Shape == material.ShapeSelfSigned {
+			s.Chain, s.Root = s.CACert, s.CACert // all that istiod reads of it: cert-chain.pem is there and empty
+		}
 	}
 	switch {
 	case e.Key == nil:
