@@ -218,9 +218,9 @@ func TestHostileAPIWhileProbing(t *testing.T) {
 			j := on(set)
 			j.timeout, j.parallel = 4*time.Second, 32
 			if name == "silence" {
-				j.timeout = time.Second
+				j.timeout = 3 * time.Second
 			}
-			got := j.run(t.Context(), t, 30*time.Second)
+			got := j.run(t.Context(), t, 60*time.Second)
 			if got.err != nil {
 				t.Error(got.err)
 			}

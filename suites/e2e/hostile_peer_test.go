@@ -155,8 +155,8 @@ func TestCutNetwork(t *testing.T) {
 				t.Parallel()
 				w := &wire{left: after, silent: how == "goes silent"}
 				j := on(intercept(set, w.dial))
-				j.timeout, j.parallel = time.Second, 32
-				got := j.run(t.Context(), t, 30*time.Second)
+				j.timeout, j.parallel = 4*time.Second, 32
+				got := j.run(t.Context(), t, 60*time.Second)
 				if got.err != nil || got.Verdict != probe.Inconclusive {
 					t.Errorf("%s, %v\n%s", got.Verdict, got.err, troubles(got.findings))
 				}
