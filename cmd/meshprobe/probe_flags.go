@@ -48,8 +48,8 @@ func (f *probeFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.cert, "cert", "", "client certificate chain, leaf first: a PEM or DER `FILE`")
 	fl.StringVar(&f.key, "key", "", "its private key: a PEM or DER `FILE`; may be that of --cert")
 	fl.StringVar(&f.socket, "spiffe-socket", "", "take identity and bundle from the SPIFFE Workload API at `ADDRESS` (unix:///path or tcp://ip:port)")
-	fl.BoolVar(&f.noClient, "no-client-cert", false, "show no client certificate: the server must refuse")
-	fl.BoolVar(&f.foreignClient, "foreign-client-cert", false, "show a client certificate of a root made just now: the server must refuse")
+	fl.BoolVar(&f.noClient, "no-client-cert", false, "show no client certificate: the server must refuse; that of --cert, which it must accept, is the control")
+	fl.BoolVar(&f.foreignClient, "foreign-client-cert", false, "show a client certificate of a root made just now: the server must refuse; that of --cert is the control")
 	fl.StringVar(&f.bundle, "trust-bundle", "", "roots to verify the server with: a PEM or DER `FILE`")
 	fl.StringVar(&f.id, "expect-id", "", "the `SPIFFE-ID` that must answer")
 	fl.StringVar(&f.tlsMin, "tls-min", "", "lowest TLS `VERSION` to offer: 1.0, 1.1, 1.2, 1.3")
@@ -110,7 +110,7 @@ func (f *probeFlags) check(address string) error {
 // checkClient refuses sources of an identity that contradict each other.
 func (f *probeFlags) checkClient() error {
 	var sources []string
-	for _, flag := range []string{"cert", "spiffe-socket", "no-client-cert"} {
+	for _, flag := range []string{"cert", "spiffe-socket"} {
 		if f.chosen(flag) {
 			sources = append(sources, "--"+flag)
 		}

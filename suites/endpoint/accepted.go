@@ -28,10 +28,10 @@ var Accepted = probe.DefineOn(probe.Meta{
 }, met(), outer(judgeAccepted))
 
 const aboutAccepted = "How the handshake ended, and who ended it. Accepted is said after something was read, for a TLS 1.3 handshake that returned proves nothing; refused is an alert, named; closed is a FIN or RST without one, and is never called a problem of a certificate. " +
-	"Why a certificate was refused is told from the certificate, the bundle, the server's own chain and the authorities that it names; the alert corroborates. A client without a certificate or with a foreign one, asked for with --no-client-cert or --foreign-client-cert, must be refused."
+	"Why a certificate was refused is told from the certificate, the bundle, the server's own chain and the authorities that it names; the alert corroborates. A client without a certificate or with a foreign one, asked for with --no-client-cert or --foreign-client-cert, must be refused, with an alert that says so, while the client's own certificate is accepted right after: without that control a refusal may have any reason."
 
 func acceptedCauses() []probe.Cause {
-	return append(append(cause.Chains(slices.DeleteFunc(refusable(), sidecarOnly)...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeClosed, causeBreaksTLS, causeBreaksHTTP2),
+	return append(append(cause.Chains(slices.DeleteFunc(refusable(), sidecarOnly)...), causeNoClient, causeForeignAccepted, cause.NotAsked, verdict.WrongReason, verdict.Unparsable, causeUncontrolled, causeClosed, causeBreaksTLS, causeBreaksHTTP2),
 		verdict.StaleServer)
 }
 
@@ -70,26 +70,22 @@ var (
 func judgeAccepted(p part) []probe.Finding {
 	l := p.layer
 	want := "accepted, proved by a read after the handshake"
-	switch {
-	case p.refusedAsExpected():
-		return []probe.Finding{probe.Passing(probe.WantGot(p.label("answer"), "not accepted, as expected", said(l)).As(probe.KindAlert))}
-	case p.Asked.Negative:
-		want = "refused by an alert about the certificate"
+	if p.Asked.Negative && p.Asked.Expect == nil {
+		want = p.wanted()
 	}
 	got := probe.WantGot(p.label("answer"), want, said(l)).As(probe.KindAlert)
 	fail := func(c probe.Cause, more ...probe.Evidence) []probe.Finding {
 		return []probe.Finding{probe.Failing(c, got, more...)}
 	}
 	switch {
-	case l.Outcome.OK() && p.Asked.Negative && p.Asked.Expect == nil:
-		if p.Client == string(wire.Foreign) && l.Asked {
-			return fail(causeForeignAccepted)
-		}
-		return fail(cause.NotAsked)
+	case p.Asked.Expect != nil && p.refusedAsExpected():
+		return []probe.Finding{p.expectedRefusal(probe.WantGot(p.label("answer"), "not accepted, as expected", said(l)).As(probe.KindAlert))}
+	case p.Asked.Expect == nil && p.Asked.Negative && (l.Outcome.OK() || l.Outcome == seen.Refused || l.Outcome == seen.Closed && l.Unparsable == ""):
+		return []probe.Finding{negative(p, got)}
 	case l.Outcome.OK():
 		return []probe.Finding{probe.Passing(probe.Text(p.label("answer"), said(l)))}
 	case l.Outcome == seen.Refused && p.Asked.Negative:
-		return fail(verdict.WrongReason)
+		return []probe.Finding{probe.Failing(verdict.WrongReason, probe.WantGot(p.label("answer"), p.Asked.Expect.String(), said(l)).As(probe.KindAlert))}
 	case l.Outcome == seen.Refused:
 		return []probe.Finding{refused(p, got)}
 	case l.Unparsable != "":

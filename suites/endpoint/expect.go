@@ -160,19 +160,10 @@ func (m *Met) asExpected() bool {
 	case m.Asked.Expect != nil:
 		return e.Wanted == *m.Asked.Expect
 	case m.Asked.Negative:
-		return e.What == ExpectAlert && slices.Contains(m.refusals(), e.Value)
+		return m.refusedRightly(e)
 	default:
 		return false
 	}
-}
-
-// refusals are the alerts with which a client is refused that must be. Peers
-// differ (failures.md §3); a Go server says bad_certificate for much.
-func (m *Met) refusals() []string {
-	if m.Client == string(wire.Foreign) {
-		return []string{"unknown_ca", "bad_certificate", "decrypt_error", "certificate_unknown"}
-	}
-	return []string{"certificate_required", "handshake_failure", "bad_certificate"}
 }
 
 // refusedAsExpected says that the layer is the one that was to end it, and did.

@@ -37,7 +37,7 @@ func (m *Met) outcome() string {
 	case m.Asked.Expect != nil:
 		return "× expected " + m.Asked.Expect.String() + ", got " + e.String() + ": " + word
 	case m.asExpected():
-		return "✓ as it must be: " + word
+		return m.rejected(word)
 	case e.What != ExpectAccept:
 		return "× " + word
 	case m.Asked.Negative:

@@ -62,7 +62,12 @@ func TestGoTLS(t *testing.T) {
 	}{
 		"mutual": {nil, map[string]row{
 			"good":           {client: "good", want: accepted},
-			"none":           {show: wire.None, want: asExpected("certificate_required")},
+			"none":           {client: "good", show: wire.None, want: asExpected("certificate_required")},
+			"none, alone":    {show: wire.None, want: want{last: "refused certificate_required", verdict: probe.Partial}},
+			"foreign, alone": {show: wire.Foreign, want: want{last: "refused unknown_ca", verdict: probe.Partial}},
+			"foreign, and expired itself": {
+				client: "leaf-expired", show: wire.Foreign, want: want{last: "refused unknown_ca", verdict: probe.Inconclusive},
+			},
 			"foreign":        {client: "good", show: wire.Foreign, want: asExpected("unknown_ca")},
 			"expired client": {client: "leaf-expired", want: refused("certificate_expired", "leaf-expired-no-renewal")},
 			"tls 1.2":        {client: "good", target: wire.Target{MaxVersion: tls.VersionTLS12}, want: accepted},
@@ -80,7 +85,7 @@ func TestGoTLS(t *testing.T) {
 			"good":        {client: "good", want: accepted},
 			"tls 1.3":     {client: "good", target: wire.Target{MinVersion: tls.VersionTLS13}, want: refused("protocol_version", "tls-version-floor")},
 			"hbone":       {client: "good", target: wire.Target{Kind: wire.HBONE}, want: refused("protocol_version", "tls-version-floor")},
-			"not foreign": {show: wire.None, want: asExpected("handshake_failure")},
+			"not foreign": {client: "good", show: wire.None, want: asExpected("handshake_failure")},
 		}},
 		"tls 1.3 only": {func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, map[string]row{
 			"tls 1.2": {client: "good", target: wire.Target{MaxVersion: tls.VersionTLS12}, want: refused("protocol_version", "tls-version-floor")},

@@ -28,7 +28,7 @@ func TestEnvoyHBONE(t *testing.T) {
 	}
 	p.meets(t, at, map[string]row{
 		"good":               {client: "good", target: through("ratings"), asked: endpoint.Asked{Identity: ratings}, want: want{last: "accepted", status: 200, verdict: probe.Conformant}},
-		"none":               {show: wire.None, target: through("ratings"), want: asExpected("certificate_required")},
+		"none":               {client: "good", show: wire.None, target: through("ratings"), want: asExpected("certificate_required")},
 		"foreign":            {client: "good", show: wire.Foreign, target: through("ratings"), want: asExpected("unknown_ca")},
 		"expired client":     {client: "leaf-expired", target: through("ratings"), want: refused("certificate_expired", "leaf-expired-no-renewal")},
 		"other trust domain": {client: "leaf-other-trust-domain", target: through("ratings"), want: refused("certificate_unknown", "td-mismatch-sidecar-no-alias | td-mismatch-ambient")},

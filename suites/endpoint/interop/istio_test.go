@@ -66,7 +66,7 @@ func TestIstioHBONE(t *testing.T) {
 	t.Run("single", func(t *testing.T) {
 		p.meets(t, serve(), map[string]row{
 			"good":    {client: "good", target: to(app), want: want{last: "accepted", status: 200, verdict: probe.Conformant}},
-			"none":    {show: wire.None, target: to(app), want: asExpected("certificate_required")},
+			"none":    {client: "good", show: wire.None, target: to(app), want: asExpected("certificate_required")},
 			"foreign": {client: "good", show: wire.Foreign, target: to(app), want: asExpected("unknown_ca")},
 			// It says 200 before it dials, so that the tunnel ends in order and the
 			// dead application does not show.

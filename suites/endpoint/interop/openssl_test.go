@@ -42,7 +42,7 @@ func TestOpenSSL(t *testing.T) {
 	}{
 		"verify": {demands, map[string]row{
 			"good":             {client: "good", want: accepted},
-			"none":             {show: wire.None, want: asExpected("certificate_required")},
+			"none":             {client: "good", show: wire.None, want: asExpected("certificate_required")},
 			"foreign":          {client: "good", show: wire.Foreign, want: asExpected("unknown_ca")},
 			"expired client":   {client: "leaf-expired", want: refused("certificate_expired", "leaf-expired-no-renewal")},
 			"client alone":     {client: "intermediate-not-sent", want: refused("unknown_ca", "intermediate-not-sent")},
@@ -56,7 +56,7 @@ func TestOpenSSL(t *testing.T) {
 		}},
 		"verify, tls 1.2": {append([]string{"-no_tls1_3"}, demands...), map[string]row{
 			"good":    {client: "good", want: accepted},
-			"none":    {show: wire.None, want: asExpected("handshake_failure")},
+			"none":    {client: "good", show: wire.None, want: asExpected("handshake_failure")},
 			"foreign": {client: "good", show: wire.Foreign, want: asExpected("unknown_ca")},
 			"tls 1.3": {client: "good", target: wire.Target{MinVersion: tls.VersionTLS13}, want: refused("protocol_version", "tls-version-floor")},
 		}},

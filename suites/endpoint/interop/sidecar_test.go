@@ -41,7 +41,7 @@ func TestEnvoySidecarStrict(t *testing.T) {
 	t.Run("http", func(t *testing.T) {
 		p.meets(t, at["http"], map[string]row{
 			"good":                 {client: "good", target: sidecar, asked: endpoint.Asked{Identity: ratings}, want: accepted},
-			"none":                 {show: wire.None, target: sidecar, want: asExpected("certificate_required")},
+			"none":                 {client: "good", show: wire.None, target: sidecar, want: asExpected("certificate_required")},
 			"foreign":              {client: "good", show: wire.Foreign, target: sidecar, want: asExpected("unknown_ca")},
 			"expired client":       {client: "leaf-expired", target: sidecar, want: refused("certificate_expired", "leaf-expired-no-renewal")},
 			"early client":         {client: "leaf-not-yet", target: sidecar, want: refused("certificate_expired", "clock-skew")},
@@ -52,7 +52,7 @@ func TestEnvoySidecarStrict(t *testing.T) {
 			"server auth only":     {client: "leaf-server-auth-only", target: sidecar, want: refused("unsupported_certificate", "eku-restricted")},
 			"somebody expected":    {client: "good", target: sidecar, asked: endpoint.Asked{Identity: reviews}, want: want{last: "accepted", cause: "inner-san-wrong-workload", verdict: probe.Nonconformant}},
 			"tls 1.2":              {client: "good", target: wire.Target{Kind: wire.Sidecar, MaxVersion: tls.VersionTLS12}, want: accepted},
-			"tls 1.2, none":        {show: wire.None, target: wire.Target{Kind: wire.Sidecar, MaxVersion: tls.VersionTLS12}, want: asExpected("handshake_failure")},
+			"tls 1.2, none":        {client: "good", show: wire.None, target: wire.Target{Kind: wire.Sidecar, MaxVersion: tls.VersionTLS12}, want: asExpected("handshake_failure")},
 			"tls 1.2, foreign":     {client: "good", show: wire.Foreign, target: wire.Target{Kind: wire.Sidecar, MaxVersion: tls.VersionTLS12}, want: asExpected("unknown_ca")},
 			"as hbone, no CONNECT": {client: "good", target: wire.Target{Kind: wire.HBONE}, want: want{last: "accepted", verdict: probe.Conformant}},
 			"as hbone":             {client: "good", target: wire.Target{Kind: wire.HBONE, To: "ratings.shop:9080"}, want: want{last: "accepted", cause: "ambient-multinetwork-flag", verdict: probe.Nonconformant}},

@@ -101,6 +101,7 @@ func (o *Observer) Observe(ctx context.Context, t Target) Seen {
 	defer stop()
 	v.clock = clock
 	v.look(inner)
+	v.control(inner)
 	v.seen.TotalMS = ms(time.Since(begin))
 	v.seen.Interrupted = ctx.Err() != nil
 	return v.seen

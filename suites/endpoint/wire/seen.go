@@ -31,8 +31,11 @@ type Seen struct {
 	Layer       *Layer  `json:"layer,omitempty"`
 	Inner       *Layer  `json:"inner,omitempty"`  // double HBONE: the layer inside the tunnel
 	Tunnel      *Tunnel `json:"tunnel,omitempty"` // of the innermost CONNECT that was answered with 200
-	TotalMS     float64 `json:"totalMs"`
-	Interrupted bool    `json:"interrupted,omitempty"` // the caller's context ended it: nothing missing means anything
+	// Control is what the same endpoint made of the client's own certificate,
+	// where another or none was shown and not accepted; nil where there is no own.
+	Control     *Control `json:"control,omitempty"`
+	TotalMS     float64  `json:"totalMs"`
+	Interrupted bool     `json:"interrupted,omitempty"` // the caller's context ended it: nothing missing means anything
 }
 
 // Last is the layer in which the observation ended, nil where TCP failed.

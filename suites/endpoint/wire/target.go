@@ -60,7 +60,9 @@ type Target struct {
 	// InnerSNI is as SNI, for the inner handshake of double HBONE.
 	InnerSNI string
 
-	Identity *cluster.Identity // nil for none
+	// Identity is nil for none. Where Client is not Own, it is the control: what a
+	// rejection is compared with.
+	Identity *cluster.Identity
 	Client   ClientCert
 
 	// To is the authority of the CONNECT, InnerTo that of the inner one. An empty

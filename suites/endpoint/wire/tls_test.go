@@ -37,6 +37,7 @@ type gist struct {
 	Asked     bool
 	Chain     int
 	Connected int
+	Control   seen.Outcome
 }
 
 func gistOf(s wire.Seen) gist {
@@ -44,7 +45,12 @@ func gistOf(s wire.Seen) gist {
 	if l == nil {
 		l = &wire.Layer{}
 	}
+	c := s.Control
+	if c == nil {
+		c = &wire.Control{}
+	}
 	return gist{
+		Control:  c.Outcome,
 		Protocol: s.Answer.Protocol, Outcome: l.Outcome, Proof: l.Proof, Alert: l.Alert, OwnAlert: l.OwnAlert,
 		By: l.AlertBy, End: l.End, Early: l.Early, Version: l.Version, Group: l.Group, ALPN: l.ALPN,
 		Retried: l.Retried, Asked: l.Asked, Chain: len(l.Chain), Connected: s.Connections,
@@ -70,6 +76,7 @@ func TestHandshake(t *testing.T) {
 			g.Outcome, g.Proof, g.Alert, g.By, g.Early = seen.Refused, "", alert, wire.Peer, early
 		}
 	}
+	controlled := func(g *gist) { g.Connected, g.Control = 2, seen.Accepted }
 	old := func(g *gist) { g.Version, g.Group, g.Proof = "TLS 1.2", "X25519", "handshake" }
 	for _, tc := range []struct {
 		name   string
@@ -81,19 +88,19 @@ func TestHandshake(t *testing.T) {
 		{"accepted-without-ticket", func(c *tls.Config) { c.SessionTicketsDisabled = true }, wire.Target{}, with(func(g *gist) {
 			g.Proof, g.End = "close_notify", wire.EndNotify
 		})},
-		{"foreign", nil, wire.Target{Client: wire.Foreign}, with(refused("unknown_ca", false))},
-		{"no-certificate", nil, wire.Target{Client: wire.None}, with(refused("certificate_required", false))},
+		{"foreign", nil, wire.Target{Client: wire.Foreign}, with(func(g *gist) { refused("unknown_ca", false)(g); controlled(g) })},
+		{"no-certificate", nil, wire.Target{Client: wire.None}, with(func(g *gist) { refused("certificate_required", false)(g); controlled(g) })},
 		{"not-asked", func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }, wire.Target{}, with(func(g *gist) { g.Asked = false })},
 		{"tls12", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 }, wire.Target{}, with(old)},
 		{
 			"tls12-foreign", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
 			wire.Target{Client: wire.Foreign},
-			with(func(g *gist) { old(g); refused("unknown_ca", true)(g) }),
+			with(func(g *gist) { old(g); refused("unknown_ca", true)(g); controlled(g) }),
 		},
 		{
 			"tls12-no-certificate", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
 			wire.Target{Client: wire.None},
-			with(func(g *gist) { old(g); refused("handshake_failure", true)(g) }),
+			with(func(g *gist) { old(g); refused("handshake_failure", true)(g); controlled(g) }),
 		},
 		{"alpn", func(c *tls.Config) { c.NextProtos = []string{"h2", "istio"} }, wire.Target{Kind: wire.Sidecar}, with(func(g *gist) {
 			g.ALPN = "istio"
