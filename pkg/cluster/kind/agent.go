@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshprobe/meshprobe/pkg/agent"
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // Names of what stands in for a pod of the cluster.
@@ -64,7 +65,28 @@ func (i *inside) dial(ctx context.Context, addr string) (net.Conn, error) {
 		}
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	return agent.Dial(ctx, stream, addr)
+	c, err := agent.Dial(ctx, stream, addr)
+	if err != nil {
+		return nil, err
+	}
+	return through{c}, nil
+}
+
+// through is a stream that went through a port-forward, which may lose what a
+// peer said right before it reset.
+type through struct{ net.Conn }
+
+var _ cluster.Relayed = through{}
+
+// Relayed is true.
+func (through) Relayed() bool { return true }
+
+// CloseWrite ends the direction that is written.
+func (t through) CloseWrite() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // find looks the agent up, once.
