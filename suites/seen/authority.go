@@ -55,23 +55,29 @@ type CASecret struct {
 	Generated bool      `json:"generated,omitempty"` // istiod made it for itself and says so (istio-generated)
 	Missing   []string  `json:"missing,omitempty"`   // keys that are absent or empty
 	CACert    Certs     `json:"caCert"`
-	Chain     Certs     `json:"chain"` // cert-chain.pem
+	Chain     Certs     `json:"chain"` // cert-chain.pem, or what stands for it
 	Root      Certs     `json:"root"`
 	KeySPKI   string    `json:"keySPKI,omitempty"`  // SHA-256 of the key's public half
 	KeyError  string    `json:"keyError,omitempty"` // why the key cannot be read, never a part of it
 }
 
-// caFiles names the keys of a CA Secret.
-type caFiles struct{ cert, key, root, chain string }
+// caFiles names the keys of a CA Secret; chain may be several, one after the
+// other.
+type caFiles struct {
+	cert, key, root string
+	chain           []string
+}
 
-// filesOf says which keys a CA Secret uses: Istio's, or those of a
-// kubernetes.io/tls Secret, whose tls.crt is both certificate and chain
-// (istio security/pkg/pki/ca/ca.go).
-func filesOf(data map[string][]byte) caFiles {
-	if len(data["ca-cert.pem"]) == 0 && len(data["tls.crt"]) > 0 {
-		return caFiles{cert: "tls.crt", key: "tls.key", root: "ca.crt", chain: "tls.crt"}
+// filesOf says which keys istiod reads of a CA Secret: where cacerts has a
+// tls.crt, even an empty one, those of a kubernetes.io/tls Secret, whatever else
+// there is, with tls.crt and ca.crt for a chain; Istio's own otherwise, and in
+// its own istio-ca-secret always (istio pilot/pkg/bootstrap/istio_ca.go,
+// detectSigningCABundleAndCRL).
+func filesOf(name string, data map[string][]byte) caFiles {
+	if _, ok := data["tls.crt"]; ok && name == PluginSecret {
+		return caFiles{cert: "tls.crt", key: "tls.key", root: "ca.crt", chain: []string{"tls.crt", "ca.crt"}}
 	}
-	return caFiles{cert: "ca-cert.pem", key: "ca-key.pem", root: RootKey, chain: "cert-chain.pem"}
+	return caFiles{cert: "ca-cert.pem", key: "ca-key.pem", root: RootKey, chain: []string{"cert-chain.pem"}}
 }
 
 // Authorities observes the CA of each cluster.
@@ -179,13 +185,16 @@ func caSecret(ctx context.Context, k kubernetes.Interface, name string) (*CASecr
 	if s == nil || err != nil {
 		return nil, err
 	}
-	files := filesOf(s.Data)
+	files := filesOf(name, s.Data)
 	ca := &CASecret{
 		Created: s.CreationTimestamp.Time,
-		CACert:  FromPEM(s.Data[files.cert]), Chain: FromPEM(s.Data[files.chain]), Root: FromPEM(s.Data[files.root]),
+		CACert:  FromPEM(s.Data[files.cert]), Root: FromPEM(s.Data[files.root]),
+	}
+	for _, file := range files.chain {
+		ca.Chain = append(ca.Chain, FromPEM(s.Data[file])...)
 	}
 	_, ca.Generated = s.Data["istio-generated"]
-	for _, file := range []string{files.cert, files.key, files.root, files.chain} {
+	for _, file := range append([]string{files.cert, files.key, files.root}, files.chain...) {
 		if len(s.Data[file]) == 0 && !slices.Contains(ca.Missing, file) {
 			ca.Missing = append(ca.Missing, file)
 		}

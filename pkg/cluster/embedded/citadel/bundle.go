@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -29,6 +30,11 @@ const (
 	CAKeyKey     = "ca-key.pem"
 	RootCertKey  = "root-cert.pem"
 	CertChainKey = "cert-chain.pem"
+
+	// Those of a cacerts of type kubernetes.io/tls.
+	TLSCertKey = "tls.crt"
+	TLSKeyKey  = "tls.key"
+	TLSRootKey = "ca.crt"
 )
 
 // selfSignedTTL is CITADEL_SELF_SIGNED_CA_CERT_TTL's default.
@@ -91,12 +97,25 @@ func FromSecret(data map[string][]byte, now time.Time) (*CA, error) {
 	return load(data, now)
 }
 
-// FromPlugin loads the four files of a plug-in CA (cacerts) and makes the
-// checks that istiod makes at start. The error is what istiod dies of.
+// FromPlugin loads the four files of a plug-in CA (cacerts), or the three of a
+// kubernetes.io/tls Secret where it has a tls.crt, and makes the checks that
+// istiod makes at start. The error is what istiod dies of.
 func FromPlugin(data map[string][]byte, now time.Time) (*CA, error) {
-	for _, k := range []string{CACertKey, CAKeyKey, RootCertKey, CertChainKey} {
+	needed := []string{CACertKey, CAKeyKey, RootCertKey, CertChainKey}
+	_, tlsForm := data[TLSCertKey]
+	if tlsForm {
+		needed = []string{TLSCertKey, TLSKeyKey, TLSRootKey}
+	}
+	for _, k := range needed {
 		if len(data[k]) == 0 {
 			return nil, fmt.Errorf("failed to create an istiod CA: %w: %s is missing", ErrIncomplete, k)
+		}
+	}
+	if tlsForm {
+		// Whatever else there is (pilot/pkg/bootstrap/istio_ca.go, detectSigningCABundleAndCRL).
+		data = map[string][]byte{
+			CACertKey: data[TLSCertKey], CAKeyKey: data[TLSKeyKey], RootCertKey: data[TLSRootKey],
+			CertChainKey: slices.Concat(data[TLSCertKey], []byte("\n"), data[TLSRootKey]),
 		}
 	}
 	ca, err := load(data, now)

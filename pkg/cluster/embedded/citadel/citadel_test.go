@@ -102,11 +102,16 @@ func TestPluginChecks(t *testing.T) {
 		m[key] = value
 		return m
 	}
+	tls := map[string][]byte{"tls.crt": good[citadel.CACertKey], "tls.key": good[citadel.CAKeyKey], "ca.crt": good[citadel.RootCertKey]}
+	both := maps.Clone(good)
+	both["tls.crt"] = nil
 	for name, tc := range map[string]struct {
 		data map[string][]byte
 		want string
 	}{
 		"good":           {good, ""},
+		"tls":            {tls, ""},
+		"tls-preferred":  {both, "incomplete signing CA bundle detected: tls.crt is missing"},
 		"empty-chain":    {with(citadel.CertChainKey, nil), "incomplete signing CA bundle detected: cert-chain.pem is missing"},
 		"no-root":        {with(citadel.RootCertKey, nil), "incomplete signing CA bundle detected: root-cert.pem is missing"},
 		"foreign-key":    {with(citadel.CAKeyKey, plugin(t, root, issue(t, "x", true, year, root))[citadel.CAKeyKey]), "private key does not match public key"},
@@ -121,6 +126,35 @@ func TestPluginChecks(t *testing.T) {
 				t.Errorf("\n got %v\nwant %s", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestTLSFormComesFirst: where there is a tls.crt, istiod reads no ca-cert.pem.
+func TestTLSFormComesFirst(t *testing.T) {
+	root, other := issue(t, "root", true, 10*time.Hour, nil), issue(t, "other", true, 10*time.Hour, nil)
+	data, tls := plugin(t, root, issue(t, "ignored", true, 5*time.Hour, root)), plugin(t, other, issue(t, "read", true, 5*time.Hour, other))
+	data["tls.crt"], data["tls.key"], data["ca.crt"] = tls[citadel.CACertKey], tls[citadel.CAKeyKey], tls[citadel.RootCertKey]
+	ca, err := citadel.FromPlugin(data, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, _ := csr(t, "spiffe://cluster.local/ns/shop/sa/reviews")
+	response, err := ca.Sign(request, []string{"spiffe://cluster.local/ns/shop/sa/reviews"}, 0, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, text := range response {
+		certs, err := citadel.ParseCertificates([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range certs {
+			names = append(names, c.Issuer.CommonName)
+		}
+	}
+	if diff := cmp.Diff([]string{"read", "other", "other", "other"}, names); diff != "" {
+		t.Errorf("issuers of leaf, tls.crt, ca.crt and root: %s", diff)
 	}
 }
 
