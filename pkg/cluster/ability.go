@@ -105,4 +105,7 @@ func (e *DeniedError) Unwrap() error { return e.Err }
 // Relayed is what a connection of Dial may implement: it says whether the
 // stream passes through somebody who may forget what a peer said right before
 // it reset the connection.
-type Relayed interface{ Relayed() bool }
+type Relayed interface {
+	// Relayed reports whether it does.
+	Relayed() bool
+}
