@@ -123,7 +123,11 @@ func parseCertificates(flag, path string, raw []byte) ([]*x509.Certificate, erro
 		return bad(fmt.Sprintf("%d certificates begin and %d can be read: a line break is missing between two of them, or one is cut off", begun, len(certs)),
 			"every -----BEGIN and -----END line stands alone")
 	case len(certs) == 0 && strings.HasSuffix(other, "PRIVATE KEY"):
-		return bad("it holds a private key and no certificate", "did you swap --cert and --key?")
+		hint := "did you swap --cert and --key?"
+		if flag != "--cert" {
+			hint = "name the file with the roots: root-cert.pem"
+		}
+		return bad("it holds a private key and no certificate", hint)
 	case len(certs) == 0 && other != "":
 		return bad("it holds a "+other+" and no certificate", "name a file with -----BEGIN CERTIFICATE-----")
 	case len(certs) == 0:

@@ -29,9 +29,13 @@ type looks struct {
 	parallel int                     // how many at once
 	err      error                   // why the input broke off
 	input    io.Closer
+	stop     func() // ends the reading of the input, nil where there is none
 }
 
 func (l *looks) close() error {
+	if l.stop != nil {
+		l.stop()
+	}
 	if l.input == nil {
 		return nil
 	}
@@ -85,20 +89,23 @@ func repeated(look endpoint.Look, count int, interval time.Duration) iter.Seq[pr
 	}
 }
 
-// listed reads endpoints from a file or standard input as they are needed.
+// listed reads endpoints from a file or standard input as they are needed. The
+// first one is read at once: what has none in it is told before there is a run.
 func (f *probeFlags) listed(base endpoint.Look) (*looks, error) {
-	in, closer := io.Reader(os.Stdin), io.Closer(nil)
-	if f.input != "-" {
-		file, err := f.checked()
-		if err != nil {
-			return nil, err
-		}
-		in, closer = file, file
+	in, closer, err := f.opened()
+	if err != nil {
+		return nil, err
 	}
 	base.Pace = endpoint.NewPace()
 	l := &looks{many: true, parallel: wire.OpenLimit(), input: closer}
+	next, stop := iter.Pull(func(yield func(entry) bool) { l.err = f.readInput(in, yield) })
+	l.stop = stop
+	first, ok := next()
+	if !ok {
+		return nil, errors.Join(l.err, l.close())
+	}
 	l.each = func(yield func(probe.Subject) bool) {
-		l.err = f.readInput(in, func(e entry) bool {
+		for e, ok := first, true; ok; e, ok = next() {
 			look := base
 			look.Name, look.Target.Address = e.name, e.address
 			look.Target.SNI = f.serverName(e.address)
@@ -108,30 +115,45 @@ func (f *probeFlags) listed(base endpoint.Look) (*looks, error) {
 			if e.id != "" {
 				look.Asked.Identity = e.id
 			}
-			return yield(look)
-		})
+			if !yield(look) {
+				return
+			}
+		}
 	}
 	return l, nil
 }
 
-// checked opens the input and, where it can be read twice, reads it once: what
+// opened opens the input and, where it can be read twice, reads it once: what
 // is wrong in it is told before anything is dialed.
-func (f *probeFlags) checked() (*os.File, error) {
+func (f *probeFlags) opened() (io.Reader, io.Closer, error) {
+	if f.input == "-" {
+		return os.Stdin, nil, f.checked(os.Stdin)
+	}
 	file, err := os.Open(f.input)
 	if err != nil {
-		return nil, &usageError{msg: fmt.Sprintf("--input: cannot read %q: %v", f.input, reason(err)), hint: "name a readable file, or - for standard input"}
+		return nil, nil, &usageError{msg: fmt.Sprintf("--input: cannot read %q: %v", f.input, reason(err)), hint: "name a readable file, or - for standard input"}
 	}
+	if err := f.checked(file); err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, file, nil
+}
+
+func (f *probeFlags) checked(file *os.File) error {
 	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return file, nil //nolint:nilerr // a directory says so when it is read
+		return nil //nolint:nilerr // a directory says so when it is read
 	}
-	err = f.readInput(file, func(entry) bool { return true })
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
+	start, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return fmt.Errorf("--input %s: %w", f.input, reason(err))
 	}
-	return file, nil
+	if err := f.readInput(file, func(entry) bool { return true }); err != nil {
+		return err
+	}
+	if _, err := file.Seek(start, io.SeekStart); err != nil {
+		return fmt.Errorf("--input %s: %w", f.input, reason(err))
+	}
+	return nil
 }
 
 // entry is one line of an input.
@@ -143,7 +165,7 @@ func (f *probeFlags) readInput(in io.Reader, hand func(entry) bool) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxInputLine)
 	seen := names{}
-	n := 0
+	n, found := 0, false
 	for lines.Scan() {
 		n++
 		text := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
@@ -154,6 +176,7 @@ func (f *probeFlags) readInput(in io.Reader, hand func(entry) bool) error {
 		if bad != nil {
 			return &usageError{msg: fmt.Sprintf("--input %s line %d: %s", f.input, n, bad.msg), hint: bad.hint}
 		}
+		found = true
 		e.name = seen.unique(e.address, n)
 		if !hand(e) {
 			return nil
@@ -167,6 +190,9 @@ func (f *probeFlags) readInput(in io.Reader, hand func(entry) bool) error {
 	}
 	if n == 0 {
 		return &usageError{msg: fmt.Sprintf("--input %s is empty", f.input), hint: "one ADDRESS, or ADDRESS,SNI,EXPECT-ID, a line"}
+	}
+	if !found {
+		return &usageError{msg: fmt.Sprintf("--input %s names no address", f.input), hint: "one ADDRESS, or ADDRESS,SNI,EXPECT-ID, a line"}
 	}
 	return nil
 }
