@@ -60,7 +60,7 @@ func (p *Provider) prepare(ctx context.Context, t cluster.Topology, events clust
 	if err := b.existing(); err != nil {
 		return nil, err
 	}
-	if b.dir, err = os.MkdirTemp("", "meshprobe-kind-"); err != nil {
+	if b.dir, err = os.MkdirTemp("", scratch(b.mesh, "")); err != nil {
 		return nil, err
 	}
 	done(fmt.Sprintf("mesh %s, istioctl %s", b.mesh, b.istioctl.version))
@@ -112,6 +112,10 @@ func (b *builder) readImage() error {
 	b.image = b.app.name
 	return nil
 }
+
+// scratch names the directories of a mesh's set-up, for os.MkdirTemp and for a
+// glob.
+func scratch(mesh, rest string) string { return "meshprobe-kind-" + mesh + "-" + rest }
 
 // begin tells that a step begins; the function it returns tells that it ended.
 func (b *builder) begin(member, step string) func(detail string) {

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -115,6 +117,12 @@ func Delete(ctx context.Context, f Found, kubeconfig string) error {
 	for _, c := range f.Clusters {
 		// The nodes are gone; this takes the context out of the file.
 		err = errors.Join(err, in("delete", c.Name, kinds().Delete(c.Kind, kubeconfig)))
+	}
+	// What a set-up that was killed left of its files, credentials among them.
+	left, globErr := filepath.Glob(filepath.Join(os.TempDir(), scratch(f.Mesh, "*")))
+	err = errors.Join(err, globErr)
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err
 }
