@@ -31,6 +31,7 @@ type probeFlags struct {
 	sni, alpn                 string
 	tlsMin, tlsMax, groups    string
 	to, innerTo, from         string
+	contexts, kubeconfigs     []string
 	expect                    string
 
 	input           string
@@ -56,7 +57,9 @@ func (f *probeFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.tlsMax, "tls-max", "", "highest TLS `VERSION` to offer")
 	fl.StringVar(&f.groups, "groups", "", "key exchange `GROUPS` to offer, with commas: X25519MLKEM768, X25519, P-256, ...")
 	fl.StringVar(&f.alpn, "alpn", "", "ALPN `PROTOCOLS` to offer, with commas")
-	fl.StringVar(&f.from, "from", "", "look from inside a workload, `CONTEXT/NAMESPACE/WORKLOAD`")
+	fl.StringVar(&f.from, "from", "", "look as a workload of a running cluster does, read-only: `CONTEXT/NAMESPACE/WORKLOAD`; its SVID and bundle where no others are given")
+	fl.StringSliceVar(&f.contexts, "contexts", nil, "kubeconfig `CONTEXTS` of other clusters whose gateways --from may call, with commas")
+	fl.StringArrayVar(&f.kubeconfigs, "kubeconfig", nil, "kubeconfig `FILE` for --from; repeatable, merged (default: what kubectl uses)")
 	fl.StringVar(&f.expect, "expect", "", "make it a check: exit 0 when `OUTCOME` happens and 1 when not: accept, alert:NAME, status:CODE, reset:CODE, close")
 	if f.kind == wire.TLS || f.kind == wire.Sidecar {
 		fl.StringVar(&f.sni, "sni", "", "server `NAME` to send; '' sends none (tls: default is the host of ADDRESS)")
@@ -101,10 +104,8 @@ func (f *probeFlags) check(address string) error {
 		return &usageError{msg: fmt.Sprintf("--interval %s is negative", f.interval), hint: "for example: --interval 1s"}
 	case f.chosen("record") && f.record == "":
 		return &usageError{msg: "--record needs the name of a directory", hint: "for example: --record record-dir"}
-	case f.chosen("from"):
-		return f.checkFrom()
 	}
-	return errors.Join(f.output.check(), f.checkClient())
+	return errors.Join(f.output.check(), f.checkClient(), f.checkFrom())
 }
 
 // checkClient refuses sources of an identity that contradict each other.
@@ -126,22 +127,6 @@ func (f *probeFlags) checkClient() error {
 		return &usageError{msg: "--cert, --key and --trust-bundle need the name of a file", hint: "for example: --cert cert-chain.pem --key key.pem"}
 	default:
 		return nil
-	}
-}
-
-// checkFrom reads CONTEXT/NAMESPACE/WORKLOAD. No provider of this version can
-// look from there.
-func (f *probeFlags) checkFrom() error {
-	ref, workload, ok := cutLast(f.from)
-	if ok {
-		_, _, ok = cutLast(ref)
-	}
-	if !ok || workload == "" {
-		return &usageError{msg: fmt.Sprintf("--from %q is not CONTEXT/NAMESPACE/WORKLOAD", f.from), hint: "for example: --from kind-east/shop/reviews"}
-	}
-	return &usageError{
-		msg:  "--from needs clusters to attach to, which this version of probe cannot",
-		hint: "run meshprobe probe where the workload runs, or leave --from out to look from here",
 	}
 }
 
@@ -341,5 +326,5 @@ func parseAddress(kind wire.Kind, text string) (string, *usageError) {
 
 func ipZone(s string) bool {
 	ip, zone, ok := strings.Cut(s, "%")
-	return ok && zone != "" && net.ParseIP(ip) != nil
+	return ok && zone != "" && !strings.ContainsAny(zone, "[]:%") && net.ParseIP(ip) != nil
 }
