@@ -54,7 +54,8 @@ cluster, and what the control planes need to find each other.
 With --contexts it works on running clusters. plan, verify and status only read;
 apply, rotate and rollback need --write. The key of an intermediate is made in the
 memory of meshprobe and written straight to a Secret of its cluster, and
-nowhere else. Every object that is touched is kept before, in a Secret
+nowhere else; with --allow-agent a pod in that cluster makes it, and it never
+leaves the cluster. Every object that is touched is kept before, in a Secret
 meshprobe-backup-…, and rollback puts it back byte for byte.
 
 On the embedded provider each command acts inside one run: it opens the
@@ -130,6 +131,9 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, runni
 	f, err := open()
 	if err != nil {
 		return err
+	}
+	if running.allowAgent {
+		do = withAgents(running.agentImage, do)
 	}
 	f.out = &output{to: c.Out}
 	f.say("meshprobe federate %s   %s · %s", v.name, f.set.Provider, f.names())

@@ -28,6 +28,9 @@ type federateLive struct {
 	servers  []string
 	gateways []string
 	timeout  time.Duration
+
+	allowAgent bool
+	agentImage string
 }
 
 func (f *federateLive) add(cmd *cobra.Command, writes bool) {
@@ -38,6 +41,8 @@ func (f *federateLive) add(cmd *cobra.Command, writes bool) {
 	fl.StringArrayVar(&f.gateways, "gateway-address", nil, "`CONTEXT=ADDRESS` at which other networks reach gateways that apply makes, where no load balancer gives one; repeatable")
 	fl.DurationVar(&f.timeout, "step-timeout", 5*time.Minute, "time for each rollout")
 	if writes {
+		fl.BoolVar(&f.allowAgent, "allow-agent", false, "let a short-lived pod in each cluster make its CA key, which then never leaves the cluster")
+		fl.StringVar(&f.agentImage, "agent-image", "", "`IMAGE` of meshprobe for that pod")
 		fl.BoolVar(&f.write, "write", false, "really change the clusters of --contexts")
 	}
 }
@@ -55,7 +60,7 @@ func (f *federateLive) only(provider string) error {
 	if provider == live.Name {
 		return nil
 	}
-	for _, name := range []string{"write", "mesh", "server", "gateway-address", "step-timeout", "kubeconfig", "cluster-name", "network", "trust-domain", "revision", "root-namespace"} {
+	for _, name := range []string{"write", "mesh", "allow-agent", "agent-image", "server", "gateway-address", "step-timeout", "kubeconfig", "cluster-name", "network", "trust-domain", "revision", "root-namespace"} {
 		if f.chosen(name) {
 			return &usageError{msg: "--" + name + " is for running clusters, the provider is " + provider, hint: "name them: --contexts EAST,WEST"}
 		}
@@ -75,6 +80,9 @@ func (f *federateLive) allowed(v verb, root rootFlags) error {
 			msg:  "federate " + v.name + " changes running clusters, which it does only with --write",
 			hint: fmt.Sprintf("see what would change: meshprobe federate plan --contexts %s; then add --write", contexts),
 		}
+	}
+	if f.allowAgent && f.agentImage == "" {
+		return &usageError{msg: "--allow-agent needs the image of meshprobe that the pod runs", hint: "add: --agent-image REGISTRY/meshprobe:TAG (make image makes one)"}
 	}
 	for _, name := range []string{"root-dir", "root-secret", "root-cert"} {
 		if root.chosen(name) {

@@ -13,7 +13,12 @@ import (
 )
 
 // hiddenKey stands for a CA key in plans, and says who makes it.
-const hiddenKey = "(private key, made by meshprobe in memory and written only here)"
+func (m *member) hiddenKey() string {
+	if m.f.opts.Agents[m.name] != nil {
+		return "(private key, made by the agent in the cluster, which it never leaves)"
+	}
+	return "(private key, made by meshprobe in memory and written only here)"
+}
 
 func firstCert(data []byte) *x509.Certificate {
 	block, _ := pem.Decode(data)
@@ -36,7 +41,7 @@ func describeCert(c *x509.Certificate) string {
 }
 
 func (m *member) inspect(ctx context.Context) (err error) {
-	m.ca, err = caSide{m}.inspect(ctx, m.f.root, m.f.opts.Now())
+	m.ca, err = m.side().inspect(ctx, m.f.root, m.f.opts.Now())
 	return err
 }
 
@@ -44,7 +49,7 @@ func planCSR(ctx context.Context, m *member) ([]Change, error) {
 	if err := m.inspect(ctx); err != nil || m.ca.ok() || m.ca.pendingKey {
 		return nil, err
 	}
-	return []Change{{Op: "+", Object: m.ns + "/secret " + caKeySecret, Text: caKeyKey + ": " + hiddenKey}}, nil
+	return []Change{{Op: "+", Object: m.ns + "/secret " + caKeySecret, Text: caKeyKey + ": " + m.hiddenKey()}}, nil
 }
 
 func applyCSR(ctx context.Context, m *member) error {
@@ -52,7 +57,7 @@ func applyCSR(ctx context.Context, m *member) error {
 		return err
 	}
 	var err error
-	m.csr, err = caSide{m}.request(ctx, m.f.opts.Issuer.Profile())
+	m.csr, err = m.side().request(ctx, m.f.opts.Issuer.Profile())
 	return err
 }
 
@@ -103,13 +108,13 @@ func planCACerts(_ context.Context, m *member) ([]Change, error) {
 	name := m.f.opts.Issuer.Profile().Name(m.name)
 	return append(out,
 		Change{Op: "+", Object: object, Text: caCertKey + ": " + name.String()},
-		Change{Op: "+", Object: object, Text: caKeyKey + ": " + hiddenKey},
+		Change{Op: "+", Object: object, Text: caKeyKey + ": " + m.hiddenKey()},
 		Change{Op: "+", Object: object, Text: rootCertKey + ": " + root},
 		Change{Op: "+", Object: object, Text: chainKey + ": the intermediate and the root"}), nil
 }
 
 func applyCACerts(ctx context.Context, m *member) error {
-	side := caSide{m}
+	side := m.side()
 	if !m.ca.ok() {
 		if err := side.install(ctx, m.chain, m.f.root); err != nil {
 			return err

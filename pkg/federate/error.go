@@ -20,6 +20,7 @@ const (
 	StepGateway         = "gateway"
 	StepNetwork         = "network"
 	StepRemoteSecret    = "remote-secret"
+	StepAgent           = "agent"
 	StepRotate          = "rotate"
 	StepServiceEntry    = "service-entry"
 	StepVerify          = "verify"

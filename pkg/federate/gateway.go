@@ -90,7 +90,7 @@ func (m *member) planes(ctx context.Context) (sidecars, hbone bool, err error) {
 	return sidecars, hbone, err
 }
 
-func (m *member) made(apiVersion, kind, name string, labels map[string]any, spec map[string]any) *unstructured.Unstructured {
+func (m *member) made(apiVersion, kind, name string, labels, spec map[string]any) *unstructured.Unstructured {
 	o := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"namespace": m.ns, "name": name, "labels": labels}}
 	if spec != nil {
 		o["spec"] = spec

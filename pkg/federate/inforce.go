@@ -40,6 +40,7 @@ func (o observed) Current(context.Context) (*x509.Certificate, error) { return o
 func (o observed) Root(context.Context) (*x509.Certificate, error)    { return nil, errObserved }
 func (o observed) Profile() issuer.Profile                            { return issuer.Profile{} }
 func (o observed) String() string                                     { return "the root in cacerts" }
+
 func (o observed) Sign(context.Context, []byte, string) ([]*x509.Certificate, error) {
 	return nil, errObserved
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
@@ -43,6 +44,11 @@ type Options struct {
 	// Revisions are those of the control planes, by cluster, where a gateway
 	// that Apply makes has to name one.
 	Revisions map[string]string
+
+	// Agents open a stream to the agent ([AgentCA]) in a cluster, by cluster: its
+	// CA key is then made and kept there. Elsewhere this process makes the key
+	// in memory and writes it straight to the cluster's Secret.
+	Agents map[string]func(context.Context) (net.Conn, error)
 
 	// Parallel bounds the clusters worked at once; default 8.
 	Parallel int

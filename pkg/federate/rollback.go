@@ -41,11 +41,14 @@ func Rollback(ctx context.Context, set *cluster.Set, o Options, events cluster.E
 	return nil
 }
 
-func undoCACerts(ctx context.Context, m *member) error {
-	if err := m.restore(ctx, secrets, m.ns, caSecret); err != nil {
+func undoCACerts(ctx context.Context, m *member) error { return m.side().restore(ctx) }
+
+// restore puts cacerts back, and removes a key that waits.
+func (s caSide) restore(ctx context.Context) error {
+	if err := s.m.restore(ctx, secrets, s.m.ns, caSecret); err != nil {
 		return err
 	}
-	return caSide{m}.tidy(ctx)
+	return s.tidy(ctx)
 }
 
 func undoRestart(pick class) func(context.Context, *member) error {
@@ -66,21 +69,28 @@ func undoRestart(pick class) func(context.Context, *member) error {
 	}
 }
 
-// undoRootConfigMaps waits for the root that istiod has now: that of cacerts,
-// or, without one, of its own self-signed CA. Where neither is there, the CA is
-// not istiod's and nothing is known about it.
+// undoRootConfigMaps waits for the root that istiod has now.
 func undoRootConfigMaps(ctx context.Context, m *member) error {
-	for _, name := range []string{caSecret, "istio-ca-secret"} {
-		s, err := m.get(ctx, secrets, m.ns, name)
-		if err != nil {
-			return err
-		}
-		if s == nil {
-			continue
-		}
-		data := secretData(s)
-		root := cmp.Or(string(data[rootCertKey]), string(data["ca.crt"]), string(data[caCertKey]))
-		return m.awaitRoot(ctx, root)
+	root, err := m.side().trusted(ctx)
+	if err != nil || root == "" {
+		return err
 	}
-	return nil
+	return m.awaitRoot(ctx, root)
+}
+
+// trusted is the root of cacerts, or, without one, of istiod's own self-signed
+// CA. Where neither is there, the CA is not istiod's and nothing is known
+// about it.
+func (s caSide) trusted(ctx context.Context) (string, error) {
+	for _, name := range []string{caSecret, "istio-ca-secret"} {
+		o, err := s.m.get(ctx, secrets, s.m.ns, name)
+		if err != nil {
+			return "", err
+		}
+		if o != nil {
+			data := secretData(o)
+			return cmp.Or(string(data[rootCertKey]), string(data["ca.crt"]), string(data[caCertKey])), nil
+		}
+	}
+	return "", nil
 }

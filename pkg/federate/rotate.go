@@ -53,6 +53,6 @@ func beginRotation(ctx context.Context, set *cluster.Set, o Options, events clus
 		return err
 	}
 	return f.run(ctx, step{word: StepRotate, title: "a new CA key per cluster", apply: func(ctx context.Context, m *member) error {
-		return caSide{m}.renew(ctx, m.f.opts.Issuer.Profile(), m.ca.mark())
+		return m.side().renew(ctx, m.f.opts.Issuer.Profile(), m.ca.mark())
 	}})
 }
