@@ -65,6 +65,7 @@ func situations() []situation {
 		{"connect", "reset"},
 		{"inner-connect", "dead"},
 		{"tunnel", "reset"},
+		{"tunnel", "reset-later"},
 		{"expectation", "other-alert"},
 		{"expectation", "accepted-instead"},
 	}
