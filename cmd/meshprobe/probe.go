@@ -24,7 +24,7 @@ func (c *cli) probeCommand() *cobra.Command {
 protocol answers, which version, group and ALPN are agreed on, who accepts or
 refuses whom, which chain is sent and does it verify, whose identity is it and,
 for HBONE, what becomes of a CONNECT. It stops at the first that fails and says
-why. It needs no cluster.
+why. It needs no cluster; with --from it looks as a workload of one does.
 
 "accepted" is said only after a read proved it. Without --trust-bundle nothing
 is called trusted: the chain is described, and which root it would take.`,
@@ -89,6 +89,21 @@ func (c *cli) probe(ctx context.Context, f *probeFlags, address string) error {
 	}
 	observer := &wire.Observer{Gate: wire.NewGate(f.parallel)}
 	base := endpoint.Look{Target: template, Asked: asked, Observer: observer}
+	if f.from == "" {
+		return c.lookAt(ctx, f, base, address)
+	}
+	s, err := f.stationed(ctx, c)
+	if err != nil {
+		return err
+	}
+	observer.Dial = s.dial
+	if err = s.identify(ctx, f, &base.Target, &base.Asked); err == nil {
+		err = c.lookAt(ctx, f, base, address)
+	}
+	return errors.Join(err, closeSet(ctx, s.set))
+}
+
+func (c *cli) lookAt(ctx context.Context, f *probeFlags, base endpoint.Look, address string) error {
 	looks, err := f.looks(base, address)
 	if err != nil {
 		return err
@@ -115,6 +130,9 @@ func (c *cli) look(ctx context.Context, f *probeFlags, looks *looks) error {
 		}
 	}
 	start := probe.RunStarted{Version: version(), Provider: "probe " + string(f.kind)}
+	if f.from != "" {
+		start.Provider += " from " + f.from
+	}
 	summary, err := runner.Run(ctx, start, plan, func(context.Context, func(probe.Progress)) (*probe.Env, error) {
 		return probe.EnvOf(looks.each, nil), nil
 	})

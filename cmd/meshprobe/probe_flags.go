@@ -51,7 +51,7 @@ func (f *probeFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.socket, "spiffe-socket", "", "take identity and bundle from the SPIFFE Workload API at `ADDRESS` (unix:///path or tcp://ip:port)")
 	fl.BoolVar(&f.noClient, "no-client-cert", false, "show no client certificate: the server must refuse; that of --cert, which it must accept, is the control")
 	fl.BoolVar(&f.foreignClient, "foreign-client-cert", false, "show a client certificate of a root made just now: the server must refuse; that of --cert is the control")
-	fl.StringVar(&f.bundle, "trust-bundle", "", "roots to verify the server with: a PEM or DER `FILE`")
+	fl.StringVar(&f.bundle, "trust-bundle", "", "roots to verify the server with: a PEM or DER `FILE`, or what else inspect reads: a manifest, a SPIFFE bundle, a directory")
 	fl.StringVar(&f.id, "expect-id", "", "the `SPIFFE-ID` that must answer")
 	fl.StringVar(&f.tlsMin, "tls-min", "", "lowest TLS `VERSION` to offer: 1.0, 1.1, 1.2, 1.3")
 	fl.StringVar(&f.tlsMax, "tls-max", "", "highest TLS `VERSION` to offer")
@@ -90,6 +90,8 @@ func (f *probeFlags) check(address string) error {
 		return &usageError{msg: "--input and ADDRESS contradict each other", hint: "put the address into the file, or leave --input out"}
 	case f.chosen("input") && f.input == "":
 		return &usageError{msg: "--input needs the name of a file", hint: "for example: --input endpoints.csv, or --input - for standard input"}
+	case f.input == "-" && f.bundle == "-":
+		return &usageError{msg: "--input and --trust-bundle are both standard input", hint: "write one of them to a file"}
 	case f.chosen("input") && f.count != 1:
 		return &usageError{msg: "--count and --input contradict each other", hint: "repeat a line of the input instead"}
 	case f.count < 1:
@@ -140,7 +142,8 @@ func cutLast(s string) (before, after string, ok bool) {
 
 var spiffeID = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+$`)
 
-// asked is what the flags ask of every endpoint.
+// asked is what the flags ask of every endpoint, but for the bundle: identify
+// reads that.
 func (f *probeFlags) asked() (endpoint.Asked, error) {
 	a := endpoint.Asked{Identity: f.id, OuterIdentity: f.outerID, Negative: f.noClient || f.foreignClient}
 	for flag, id := range map[string]string{"expect-id": f.id, "expect-outer-id": f.outerID} {
@@ -157,13 +160,6 @@ func (f *probeFlags) asked() (endpoint.Asked, error) {
 			return a, &usageError{msg: "--expect " + e.String() + " is about a CONNECT, and none is sent", hint: "say where it is to go: --to HOST:PORT, with hbone or double-hbone"}
 		}
 		a.Expect = e
-	}
-	if f.bundle != "" {
-		certs, err := readBundle(f.bundle)
-		if err != nil {
-			return a, err
-		}
-		a.Bundle = certs
 	}
 	return a, nil
 }

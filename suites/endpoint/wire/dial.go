@@ -10,6 +10,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // connect opens a TCP connection of the observation and counts it.
@@ -66,10 +68,14 @@ func (v *visit) resolve(ctx context.Context) error {
 // tcpOutcome sorts the error of a connect.
 func tcpOutcome(ctx context.Context, err error) TCPOutcome {
 	var dns *net.DNSError
+	var outOfReach *cluster.OutOfReachError
+	var denied *cluster.DeniedError
 	ne, timeout := errors.AsType[net.Error](err)
 	switch {
 	case errors.As(err, &dns):
 		return TCPUnresolvable
+	case errors.As(err, &outOfReach), errors.As(err, &denied):
+		return TCPLocal
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return TCPRefused
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED):
