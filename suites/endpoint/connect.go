@@ -5,6 +5,7 @@ package endpoint
 import (
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 
@@ -98,6 +99,8 @@ func (p part) uncrossed(e event) probe.Cause {
 		return breaks(p.layer)
 	}
 	switch gateway := p.nested() && !p.inner; {
+	case p.layer.Status == 404 && !gateway && byAddress(p.layer.Authority):
+		return causeAuthority
 	case p.layer.Status == 401, p.layer.Status == 403:
 		return causeDenied
 	case gateway && (p.layer.Status == 400 || p.layer.Status == 404 || p.layer.Status == 503), p.layer.Status == 404:
@@ -109,6 +112,13 @@ func (p part) uncrossed(e event) probe.Cause {
 	default:
 		return causeUnknown
 	}
+}
+
+// byAddress says that an authority names no service: no label on one would make
+// the server know it.
+func byAddress(authority string) bool {
+	host, _, err := net.SplitHostPort(authority)
+	return err == nil && net.ParseIP(host) != nil
 }
 
 func answered(l *wire.Layer) string {
