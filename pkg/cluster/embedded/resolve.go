@@ -111,10 +111,11 @@ func (q query) global(remote *serviceView) bool {
 // crosses says that endpoints of a cluster are to be reached through a
 // gateway. A network that is not named counts as the caller's own, and a named
 // one without a gateway as directly routed, for sidecars (istio
-// pilot/pkg/xds/endpoints/ep_filters.go).
+// pilot/pkg/xds/endpoints/ep_filters.go). The caller's own is what its proxy was
+// installed with (ISTIO_META_NETWORK), whatever istio-system is labelled with.
 func (q query) crosses(m member, dp cluster.DataPlane) bool {
 	theirs := m.registry.network
-	if theirs == "" || theirs == q.local.network || dp == cluster.Sidecar && q.local.network == "" {
+	if theirs == "" || theirs == q.in.spec.Network {
 		return false
 	}
 	return dp == cluster.Ambient || len(q.passthroughGateways(m)) > 0

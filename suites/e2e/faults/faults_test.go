@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,9 +31,18 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/probe/probetest"
 	"github.com/meshprobe/meshprobe/pkg/report"
 	"github.com/meshprobe/meshprobe/suites"
+	"github.com/meshprobe/meshprobe/suites/e2e/kindtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	var ignored []goleak.Option
+	if kindtest.Wanted() {
+		// client-go keeps its connections to API servers that go on running.
+		ignored = append(ignored, goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"))
+	}
+	goleak.VerifyTestMain(m, ignored...)
+}
 
 // first is the finding that a report must begin with.
 type first struct {

@@ -10,10 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/fault"
-	"github.com/meshprobe/meshprobe/pkg/federate"
-	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/suites/e2e/kindtest"
 )
 
@@ -55,7 +52,7 @@ type realMesh struct {
 }
 
 // converge bounds how long real proxies may take to say what they are told.
-const converge = 3 * time.Minute
+const converge = 90 * time.Second
 
 // TestReal breaks real clusters in the ways of the table, and holds what is then
 // said to the table and to what is said of the embedded mesh.
@@ -76,27 +73,9 @@ func TestReal(t *testing.T) {
 func openReal(t *testing.T) *realMesh {
 	t.Helper()
 	set := kindtest.Open(t)
-	names := set.Topology.Clusters
-	home, ok := cluster.As[cluster.Kube](set.Clusters[0])
-	if !ok {
-		t.Fatal("no API")
-	}
-	// The root stays with the clusters, so that a mesh can be used again.
-	ref := cluster.Ref{Cluster: names[0].Name, Namespace: system, Name: "meshprobe-root"}
-	root, err := issuer.NewBuiltin(issuer.Secret{Kube: home.Kubernetes(), Ref: ref}, issuer.Options{KeyType: issuer.ECDSAP256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	begun := time.Now()
-	plan, err := federate.NewPlan(t.Context(), set, federate.Options{Issuer: root, NoVerify: true})
-	if err == nil {
-		err = federate.Apply(t.Context(), plan, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("federated in %s", time.Since(begun).Round(time.Second))
-	return &realMesh{mesh: &mesh{set: set, issuer: root}, hit: names[len(names)-1].Name}
+	kindtest.Federate(t, set)
+	clusters := set.Topology.Clusters
+	return &realMesh{mesh: &mesh{set: set}, hit: clusters[len(clusters)-1].Name}
 }
 
 // fault breaks both meshes in one way, compares what is said, and heals the real

@@ -39,12 +39,15 @@ const module = "../../.."
 // openTime bounds a set-up, also on a machine that does other things besides.
 const openTime = 15 * time.Minute
 
+// Wanted says whether real clusters were asked for. Flags must be parsed.
+func Wanted() bool { return os.Getenv(envWanted) != "" || probetest.Provider() == kind.Name }
+
 // Open opens the mesh that the flags ask for and closes it when the test ends.
 // It is not federated, unless somebody did that to a mesh that is reused.
 func Open(t *testing.T) *cluster.Set {
 	t.Helper()
 	wanted := os.Getenv(envWanted)
-	if wanted == "" && probetest.Provider() != kind.Name {
+	if !Wanted() {
 		t.Skipf("real clusters are asked for with: -args -provider %s, or %s=require", kind.Name, envWanted)
 	}
 	p, topology := provider(t, func(why string, args ...any) {
