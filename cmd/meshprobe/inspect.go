@@ -103,6 +103,11 @@ func (c *cli) inspect(ctx context.Context, f *inspectFlags, source string, kind 
 // error that names it.
 func (c *cli) read(ctx context.Context, source string, kind material.Kind) ([]material.Document, error) {
 	docs, err := material.Read(ctx, source, c.In, material.Options{Kind: kind})
+	return readable(source, docs, err)
+}
+
+// readable makes what package material says of a source a usage error.
+func readable(source string, docs []material.Document, err error) ([]material.Document, error) {
 	if me, ok := errors.AsType[*material.Error](err); ok {
 		at := me.Source
 		switch {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/material"
 	"github.com/meshprobe/meshprobe/suites/endpoint"
 	"github.com/meshprobe/meshprobe/suites/endpoint/wire"
 	"github.com/meshprobe/meshprobe/suites/seen"
@@ -25,9 +26,15 @@ import (
 // maxMaterial bounds a file of certificates or a key.
 const maxMaterial = 4 << 20
 
-// identify gives the target its client certificate, and the question its
-// bundle where the Workload API has one.
+// identify gives the question its bundle, which the Workload API may have, and
+// the target its client certificate.
 func (f *probeFlags) identify(ctx context.Context, c *cli, t *wire.Target, a *endpoint.Asked) error {
+	if f.bundle != "" {
+		var err error
+		if a.Bundle, err = c.readBundle(ctx, f.bundle); err != nil {
+			return err
+		}
+	}
 	switch {
 	case f.socket != "":
 		id, roots, err := fetchIdentity(ctx, f.socket, f.timeout)
@@ -79,17 +86,48 @@ func readFile(flag, path string) ([]byte, error) {
 	return raw, nil
 }
 
-// readBundle reads trust anchors.
-func readBundle(path string) (seen.Certs, error) {
-	raw, err := readFile("--trust-bundle", path)
-	if err != nil {
-		return nil, err
+// readBundle reads trust anchors: every certificate of a PEM or DER file, and of
+// what else inspect reads the roots.
+func (c *cli) readBundle(ctx context.Context, path string) (seen.Certs, error) {
+	const flag = "--trust-bundle"
+	var docs []material.Document
+	var err error
+	if info, serr := os.Stat(path); path != "-" && (serr != nil || !info.IsDir() && info.Size() <= maxMaterial) {
+		raw, rerr := readFile(flag, path)
+		if rerr != nil {
+			return nil, rerr
+		}
+		if plainCertificates(raw) {
+			certs, perr := parseCertificates(flag, path, raw)
+			return seen.FromX509(certs), perr
+		}
+		docs, err = material.Parse(path, raw, material.Options{})
+		docs, err = readable(path, docs, err)
+	} else {
+		docs, err = c.read(ctx, path, "")
 	}
-	certs, err := parseCertificates("--trust-bundle", path, raw)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
-	return seen.FromX509(certs), nil
+	for _, d := range docs {
+		for i, cert := range d.Roots {
+			if cert.Error != "" {
+				return nil, &usageError{msg: fmt.Sprintf("%s: %q: root %d cannot be parsed: %s", flag, path, i+1, cert.Error), hint: "look at it: meshprobe inspect " + path}
+			}
+		}
+	}
+	roots := trustOf(path, docs).Roots
+	if len(roots) == 0 {
+		return nil, &usageError{msg: fmt.Sprintf("%s: %q holds no certificate to trust", flag, path), hint: "see what it holds: meshprobe inspect " + path}
+	}
+	return roots, nil
+}
+
+// plainCertificates says that a text is PEM or DER and no manifest: there, PEM is
+// indented or quoted.
+func plainCertificates(raw []byte) bool {
+	const begin = "-----BEGIN "
+	return raw[0] == 0x30 || bytes.HasPrefix(raw, []byte(begin)) || bytes.Contains(raw, []byte("\n"+begin))
 }
 
 // parseCertificates reads PEM, or DER where there is no PEM.

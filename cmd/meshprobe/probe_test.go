@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -20,6 +21,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/meshprobe/meshprobe/pkg/hbone"
 	"github.com/meshprobe/meshprobe/pkg/hbone/hbonetest"
@@ -94,6 +98,11 @@ func writeProbePKI(t *testing.T, ca *hbonetest.CA) (dir string) {
 	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
 	cert, root := block("CERTIFICATE", client.Certificate[0]), block("CERTIFICATE", ca.Cert.Raw)
 	expired, expiredKey := expiredClient(t)
+	spiffe, err := x509bundleJSON(ca.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inYAML := strings.ReplaceAll(strings.TrimSuffix(string(root), "\n"), "\n", "\n    ")
 	for name, content := range map[string][]byte{
 		"cert.pem": cert, "key.pem": block("PRIVATE KEY", key), "root.pem": root,
 		"cert.der": client.Certificate[0], "key.der": key, "sec1.pem": block("EC PRIVATE KEY", sec1), "root.der": ca.Cert.Raw,
@@ -103,6 +112,10 @@ func writeProbePKI(t *testing.T, ca *hbonetest.CA) (dir string) {
 		"empty.pem": nil, "text.txt": []byte("nothing of the kind\n"), "csr.pem": block("CERTIFICATE REQUEST", []byte{1}),
 		"glued.pem":   append([]byte(string(cert[:len(cert)-1])), root...),
 		"expired.pem": expired, "expired-key.pem": expiredKey,
+		"spiffe.json":    spiffe,
+		"configmap.yaml": []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: istio-ca-root-cert\ndata:\n  root-cert.pem: |\n    " + inYAML + "\n"),
+		"secret.yaml":    []byte("apiVersion: v1\nkind: Secret\nmetadata:\n  name: cacerts\ndata:\n  root-cert.pem: " + base64.StdEncoding.EncodeToString(root) + "\n"),
+		"other.yaml":     []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: other\ndata:\n  colour: blue\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -178,4 +191,9 @@ func FuzzIdentity(f *testing.F) {
 			t.Errorf("%d certificates, %v", len(certs), err)
 		}
 	})
+}
+
+// x509bundleJSON is a SPIFFE bundle, as a bundle endpoint serves it.
+func x509bundleJSON(root *x509.Certificate) ([]byte, error) {
+	return spiffebundle.FromX509Authorities(spiffeid.RequireTrustDomainFromString("cluster.local"), []*x509.Certificate{root}).Marshal()
 }
