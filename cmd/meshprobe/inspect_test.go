@@ -50,6 +50,8 @@ func inspections() []inspected {
 		{"chain-hostname", 1, []string{"chain", "pki/good.pem", "--against", "pki/root.pem", "--hostname", "ratings.shop.svc"}},
 		{"chain-alias", 1, []string{"chain", "pki/good.pem", "--against", "pki/root.pem", "--trust-domain", "west.example", "--trust-domain", "cluster.local"}},
 		{"chain-client", 1, []string{"chain", "pki/leaf-server-auth-only.pem", "--against", "pki/root.pem", "--as", "client"}},
+		{"chain-no-identity", 0, []string{"pki/leaf-dns-san-only.pem"}},
+		{"chain-no-identity-spiffe", 1, []string{"pki/leaf-dns-san-only.pem", "--profile", "spiffe-strict"}},
 		{"chain-expired", 1, []string{"pki/good.pem", "--against", "pki/root.pem", "--at", "2026-07-01T00:00:00Z"}},
 		{"chain-same-dn", 1, []string{"pki/root-same-dn.pem", "--against", "pki/root.pem"}},
 		{"chain-ztunnel-only", 1, []string{"pki/intermediate-permits-our-uri.pem", "--against", "pki/root.pem"}},

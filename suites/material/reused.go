@@ -83,14 +83,17 @@ func refusedAtStart(id string) []string {
 	}
 }
 
-// softened makes a warning of what no part of Istio refuses, gives hints for
-// files, and leaves out the name of the workload that there is not.
-func softened(id string) func(probe.Finding) probe.Finding {
+// softened makes a warning of what no part of Istio refuses, unless the profile
+// asks for what SPIFFE says of identities; gives hints for files, and leaves out
+// the name of the workload that there is not.
+func softened(id string) func(Exam, probe.Finding) probe.Finding {
 	fatal := refusedAtStart(id)
 	names := strings.NewReplacer(" of "+standIn().String(), "", ", presented by "+standIn().String(), "",
 		" of "+document, "", " in "+document, "")
-	return func(f probe.Finding) probe.Finding {
-		if f.Status == probe.Fail && !slices.Contains(fatal, f.Cause.Code) && !strings.HasPrefix(id, "ca/signing-") {
+	spiffe := strings.HasPrefix(id, "identity/")
+	return func(e Exam, f probe.Finding) probe.Finding {
+		fails := slices.Contains(fatal, f.Cause.Code) || strings.HasPrefix(id, "ca/signing-") || spiffe && e.Question.Strict
+		if f.Status == probe.Fail && !fails {
 			f.Status = probe.Warn
 		}
 		if f.Cause.Code != "" {
