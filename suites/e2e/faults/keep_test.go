@@ -140,8 +140,9 @@ func (m *mesh) putBack(ctx context.Context, t *testing.T, name string, p place, 
 			if p.GroupVersionResource == deployments {
 				is.Object["spec"].(map[string]any)["replicas"] = was.Object["spec"].(map[string]any)["replicas"]
 			} else {
+				version := is.GetResourceVersion() // custom resources are not updated without
 				is.Object = was.DeepCopy().Object
-				is.SetResourceVersion("")
+				is.SetResourceVersion(version)
 			}
 			if _, err := api.Update(ctx, is, metav1.UpdateOptions{}); err != nil {
 				t.Errorf("update %s: %v", object, err)

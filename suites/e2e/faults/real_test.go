@@ -35,7 +35,7 @@ func realFaults() []realFault {
 		{name: "remote-secret-expired-token"},
 		{name: "ew-unreachable", how: "reject", inject: gatewaysFiltered("REJECT", "--reject-with", "tcp-reset")},
 		{name: "ew-unreachable", how: "drop", inject: gatewaysFiltered("DROP")},
-		{name: "ew-sni-no-match"},
+		{name: "ew-sni-no-match", inject: othersExposed},
 		{name: "root-configmap-stale", inject: rootsHeld},
 		{name: "permissive-when-strict", inject: policyMissed},
 		{name: "istiod-unreachable"},

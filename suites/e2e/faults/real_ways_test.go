@@ -53,6 +53,14 @@ func rootsHeld(t *testing.T, m *realMesh) {
 	}
 }
 
+// othersExposed has the gateway expose the services of another namespace only.
+// Where it exposes none at all, a real one does not even listen.
+func othersExposed(t *testing.T, m *realMesh) {
+	t.Helper()
+	m.patch(t, m.hit, gateways, system, "cross-network-gateway",
+		`{"spec":{"servers":[{"port":{"number":15443,"name":"tls","protocol":"TLS"},"tls":{"mode":"AUTO_PASSTHROUGH"},"hosts":["*.istio-system.svc.cluster.local"]}]}}`)
+}
+
 // policyMissed has a sidecar lose its control plane while its policy says
 // PERMISSIVE; that it says STRICT again it is not told.
 func policyMissed(t *testing.T, m *realMesh) {
