@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,12 +85,7 @@ func (f *federateLive) allowed(v verb, root rootFlags) error {
 	if f.allowAgent && f.agentImage == "" {
 		return &usageError{msg: "--allow-agent needs the image of meshprobe that the pod runs", hint: "add: --agent-image REGISTRY/meshprobe:TAG (make image makes one)"}
 	}
-	for _, name := range []string{"root-dir", "root-secret", "root-cert"} {
-		if root.chosen(name) {
-			return nil
-		}
-	}
-	if v.root {
+	if v.root && !root.kept() {
 		return &usageError{
 			msg:  "federate " + v.name + " on running clusters needs a place where the root is kept",
 			hint: "--root-dir DIR keeps it on this machine, --root-secret CONTEXT/istio-system/mesh-root in a cluster",
@@ -130,7 +126,7 @@ func (c *cli) openLive(ctx context.Context, f *federateLive, v verb, root rootFl
 			fed.secret.Cluster = spec.Name
 		}
 	}
-	out := &federating{federation: fed, set: set, live: true, write: f.write, rooted: v.root || root.chosen("root-dir") || root.chosen("root-secret") || root.chosen("root-cert")}
+	out := &federating{federation: fed, set: set, live: true, write: f.write, rooted: root.kept()}
 	if out.opts, err = fed.options(set); err == nil {
 		err = f.options(ctx, set, addresses, &out.opts)
 	}
@@ -141,6 +137,11 @@ func (c *cli) openLive(ctx context.Context, f *federateLive, v verb, root rootFl
 		return nil, errors.Join(err, closeSet(ctx, set))
 	}
 	return out, nil
+}
+
+// kept says that flags name a place for the root that outlives the run.
+func (f *rootFlags) kept() bool {
+	return slices.ContainsFunc([]string{"root-dir", "root-secret", "root-cert"}, f.chosen)
 }
 
 // byContext is a topology whose clusters are called by their contexts until it

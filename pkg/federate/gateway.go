@@ -214,7 +214,20 @@ func (m *member) awaitGateway(ctx context.Context, name string) error {
 	if err := m.awaitRollouts(ctx, []rollable{{kind: deployments, object: d}}); err != nil {
 		return err
 	}
+	if err := m.markStarted(ctx, d); err != nil {
+		return err
+	}
 	return m.awaitAddress(ctx, name)
+}
+
+// markStarted notes on a Deployment that istiod made just now that it was born
+// with the present CA, so that nobody restarts it.
+func (m *member) markStarted(ctx context.Context, d *unstructured.Unstructured) error {
+	at, _, _ := unstructured.NestedString(d.Object, templateAnnotation(annotationCA)...) // "" where there is none
+	if !m.ca.ok() || at != "" {
+		return nil
+	}
+	return m.touch(ctx, deployments, d, edit{Path: []string{"metadata", "annotations", annotationCA}, Value: new(m.ca.mark())})
 }
 
 func (m *member) awaitObject(ctx context.Context, k kind, name string) error {

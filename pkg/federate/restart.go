@@ -27,6 +27,13 @@ func templateAnnotation(name string) []string {
 	return []string{"spec", "template", "metadata", "annotations", name}
 }
 
+// startedWith reports whether the pods were started with the CA of that mark:
+// the template says so, or, where the controller was made after the CA, it does
+// itself.
+func (r rollable) startedWith(mark string) bool {
+	return r.annotations[annotationCA] == mark || note(r.object, annotationCA) == mark
+}
+
 func planRestart(pick class) func(context.Context, *member) ([]Change, error) {
 	return func(ctx context.Context, m *member) ([]Change, error) {
 		found, err := m.rollables(ctx, pick)
@@ -35,7 +42,7 @@ func planRestart(pick class) func(context.Context, *member) ([]Change, error) {
 		}
 		var out []Change
 		for _, r := range found {
-			if m.ca.ok() && r.annotations[annotationCA] == m.ca.mark() {
+			if m.ca.ok() && r.startedWith(m.ca.mark()) {
 				continue
 			}
 			out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
@@ -58,6 +65,9 @@ func applyRestart(pick class, none error) func(context.Context, *member) error {
 		}
 		mark, at := m.ca.mark(), m.f.opts.Now().Format(time.RFC3339)
 		for _, r := range found {
+			if r.startedWith(mark) {
+				continue
+			}
 			err := m.touch(ctx, r.kind, r.object,
 				edit{Path: templateAnnotation(annotationCA), Value: &mark},
 				edit{Path: templateAnnotation(annotationRestarted), Value: &at, follows: true})

@@ -101,9 +101,9 @@ const (
 // Profile says which key and which name a cluster's CA has. It is a plain
 // value; [Options] make it.
 type Profile struct {
-	Org     string
-	KeyType KeyType
-	Bits    int // of an RSA key
+	Org     string  `json:"org"`
+	KeyType KeyType `json:"keyType"`
+	Bits    int     `json:"bits,omitempty"` // of an RSA key
 }
 
 // Name is the subject of a cluster's intermediate, shaped as Istio's

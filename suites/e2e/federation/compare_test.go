@@ -124,7 +124,7 @@ func likeIstioctl(t *testing.T, set *cluster.Set) {
 		if err := os.WriteFile(config, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.CommandContext(t.Context(), istioctl, "create-remote-secret", "--kubeconfig", config, "--name", to.Name(), "--server", k.APIServer().URL) //nolint:gosec // of the lab
+		cmd := exec.CommandContext(t.Context(), istioctl, "create-remote-secret", "--kubeconfig", config, "--name", to.Name(), "--server", k.APIServer().URL)
 		var complaint strings.Builder
 		cmd.Stderr = &complaint
 		made, err := cmd.Output()

@@ -175,7 +175,7 @@ func killedAt(t *testing.T, mesh, root, step string, later time.Duration) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0]) //nolint:gosec // itself
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), envMesh+"="+mesh, envRoot+"="+root)
 	var said strings.Builder
 	cmd.Stderr = &said
