@@ -53,7 +53,7 @@ func (m *member) backup(ctx context.Context, k kind, have *unstructured.Unstruct
 	// What meshprobe itself noted says nothing about the object of somebody
 	// who changed it since.
 	annotations := keep.GetAnnotations()
-	maps.DeleteFunc(annotations, func(name, _ string) bool { return name == annotationPrevious || name == annotationWritten })
+	maps.DeleteFunc(annotations, func(name, _ string) bool { return name == previousOn(have) || name == annotationWritten })
 	keep.SetAnnotations(annotations)
 	if len(annotations) == 0 {
 		unstructured.RemoveNestedField(keep.Object, "metadata", "annotations")
@@ -106,7 +106,7 @@ func (m *member) restore(ctx context.Context, k kind, namespace, name string) er
 		switch {
 		case kept != nil:
 			return m.restoreFrom(ctx, k, have, kept)
-		case have != nil && have.GetAnnotations()[annotationPrevious] == previousAbsent:
+		case have != nil && have.GetAnnotations()[previousOn(have)] == previousAbsent:
 			return m.drop(ctx, k, namespace, name)
 		}
 		return nil

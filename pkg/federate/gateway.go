@@ -199,7 +199,7 @@ func (m *member) awaitGateway(ctx context.Context, name string) error {
 		k = gatewayAPI
 	}
 	o, err := m.get(ctx, k, m.ns, name)
-	if err != nil || note(o, annotationPrevious) != previousAbsent {
+	if err != nil || o == nil || note(o, previousOn(o)) != previousAbsent {
 		return err
 	}
 	for _, k := range []kind{services, deployments} { // of a Gateway both are istiod's to make

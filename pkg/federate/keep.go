@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,6 +43,16 @@ func (f *federation) labels(more ...string) map[string]any {
 	return out
 }
 
+// previousOn is the annotation that keeps the former state of an object. istiod
+// copies the annotations of a Gateway to the Deployment and the Service that it
+// makes for it, where they must not replace what is kept of those.
+func previousOn(o *unstructured.Unstructured) string {
+	if strings.HasPrefix(o.GetAPIVersion(), "gateway.networking.k8s.io/") {
+		return "meshprobe.io/gateway-previous"
+	}
+	return annotationPrevious
+}
+
 // note is an annotation of an object, "" where there is none or no object.
 func note(o *unstructured.Unstructured, name string) string {
 	if o == nil {
@@ -69,7 +80,7 @@ func (m *member) putOver(ctx context.Context, k kind, have, want *unstructured.U
 	case satisfies(have, want):
 		return nil
 	}
-	previous := have.GetAnnotations()[annotationPrevious]
+	previous := note(have, previousOn(have))
 	if !untouched(have) {
 		previous = previousBackup
 		if err := m.backup(ctx, k, have); err != nil {
@@ -156,13 +167,13 @@ func holds(have, want map[string]string) bool {
 
 // seal notes what was there before and what is written now.
 func seal(o *unstructured.Unstructured, previous string) {
-	o.SetAnnotations(merged(o.GetAnnotations(), map[string]string{annotationPrevious: previous, annotationWritten: digest(o)}))
+	o.SetAnnotations(merged(o.GetAnnotations(), map[string]string{previousOn(o): previous, annotationWritten: digest(o)}))
 }
 
 // untouched reports whether an object is as meshprobe wrote it.
 func untouched(o *unstructured.Unstructured) bool {
 	a := o.GetAnnotations()
-	return a[annotationPrevious] != "" && a[annotationWritten] == digest(o)
+	return a[previousOn(o)] != "" && a[annotationWritten] == digest(o)
 }
 
 // digest is a hash over the content of an object.

@@ -74,12 +74,12 @@ func remember(o *unstructured.Unstructured, edits []edit) []edit {
 	if err != nil {
 		return nil
 	}
-	return []edit{{Path: []string{"metadata", "annotations", annotationPrevious}, Value: new(string(text))}}
+	return []edit{{Path: []string{"metadata", "annotations", previousOn(o)}, Value: new(string(text))}}
 }
 
 func former(o *unstructured.Unstructured) []edit {
 	var kept []edit
-	if json.Unmarshal([]byte(o.GetAnnotations()[annotationPrevious]), &kept) != nil {
+	if json.Unmarshal([]byte(o.GetAnnotations()[previousOn(o)]), &kept) != nil {
 		return nil
 	}
 	return kept
@@ -97,7 +97,7 @@ func (m *member) untouch(ctx context.Context, k kind, namespace, name string) er
 		if len(edits) == 0 {
 			return nil
 		}
-		return m.patch(ctx, k, o, append(edits, edit{Path: []string{"metadata", "annotations", annotationPrevious}}))
+		return m.patch(ctx, k, o, append(edits, edit{Path: []string{"metadata", "annotations", previousOn(o)}}))
 	})
 }
 
