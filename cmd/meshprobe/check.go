@@ -46,7 +46,7 @@ is missing skips what needs it, and is named.`,
   meshprobe check --print-rbac | kubectl apply -f -`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.rbac.print {
+			if f.rbac.asked {
 				return f.rbac.write(c.Out)
 			}
 			return c.check(cmd.Context(), f)

@@ -12,10 +12,10 @@ import (
 )
 
 // rbacFlags print what a check needs to be allowed.
-type rbacFlags struct{ print bool }
+type rbacFlags struct{ asked bool }
 
 func (f *rbacFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.print, "print-rbac", false, "print the least that a check must be allowed, as manifests, and do nothing else")
+	cmd.Flags().BoolVar(&f.asked, "print-rbac", false, "print the least that a check must be allowed, as manifests, and do nothing else")
 }
 
 func (f *rbacFlags) write(w io.Writer) error {

@@ -111,7 +111,7 @@ func (s *serving) connect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	bridge(s.ctx, down, up, s.Relayed)
+	bridge(s.ctx, down, up, s.Relayed) //nolint:contextcheck // the stream outlives its request
 }
 
 func (s *serving) dial(ctx context.Context, target string) (net.Conn, error) {
@@ -137,10 +137,9 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Time{})
-	if _, err := rw.WriteString("HTTP/1.1 200 OK\r\n\r\n"); err == nil {
-		err = rw.Flush()
-	}
-	if err != nil {
+	// A failed write is remembered, and Flush returns it.
+	_, _ = rw.WriteString("HTTP/1.1 200 OK\r\n\r\n")
+	if err := rw.Flush(); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}

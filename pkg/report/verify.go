@@ -163,7 +163,9 @@ func (v *verification) complete(all []probe.Probe) {
 // verdict checks what the report says above all. Inconclusive is always honest:
 // an interrupt leaves no trace below it.
 func (v *verification) verdict() {
-	has := func(s probe.Status) bool { return v.c.Core.Statistics[s.String()]+v.c.Extended.Statistics[s.String()] > 0 }
+	has := func(s probe.Status) bool {
+		return v.c.Core.Statistics[s.String()]+v.c.Extended.Statistics[s.String()] > 0
+	}
 	denied := v.c.Core.Result == resultPartial || v.c.Extended.Result == resultPartial
 	why := ""
 	switch probe.Verdict(v.c.Verdict) {

@@ -54,7 +54,7 @@ func TestProbes(t *testing.T) {
 			Feature())
 	}
 	set := openMesh(t)
-	meshEnv.BeforeEachTest(func(ctx context.Context, _ *envconf.Config, _ *testing.T) (context.Context, error) {
+	meshEnv.BeforeEachTest(func(ctx context.Context, _ *envconf.Config, _ *testing.T) (context.Context, error) { //nolint:thelper // e2e-framework has this order
 		return context.WithValue(ctx, setKey{}, set), nil
 	})
 	meshEnv.Test(t, all...)

@@ -60,8 +60,7 @@ func (p *Pace) enter(ctx context.Context) (leave func(answered bool), err error)
 func (p *Pace) waiting(begin time.Time, release func()) (stop func()) {
 	var mu sync.Mutex
 	var timer *time.Timer
-	var look func()
-	look = func() {
+	look := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if left := p.longer() - time.Since(begin); left > 0 && timer != nil {

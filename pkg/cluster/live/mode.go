@@ -64,8 +64,8 @@ func (inv *inventory) mode(root string, p *corev1.Pod, port uint16) cluster.MTLS
 		case policy.namespace == root:
 			level = 0
 		}
-		if level >= 0 && level < len(best) && (best[level] == nil || policy.created.Before(best[level].created)) {
-			best[level] = &inv.policies[i]
+		if level >= 0 && level < len(best) && (best[level] == nil || policy.created.Before(best[level].created)) { //nolint:gosec // level is bounded right here
+			best[level] = &inv.policies[i] //nolint:gosec // as above
 		}
 	}
 	mode := cluster.Permissive

@@ -32,8 +32,12 @@ type place struct {
 // places are those of a cluster.
 func (m *mesh) places(name string) []place {
 	out := []place{
-		{secrets, system}, {configMaps, system}, {gateways, system}, {deployments, system},
-		{namespaces, ""}, {clusterRoles, ""},
+		{secrets, system},
+		{configMaps, system},
+		{gateways, system},
+		{deployments, system},
+		{namespaces, ""},
+		{clusterRoles, ""},
 	}
 	spec, _ := m.set.Topology.Spec(name)
 	for _, ns := range spec.Namespaces {

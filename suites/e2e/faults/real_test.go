@@ -60,7 +60,7 @@ func TestReal(t *testing.T) {
 	m := openReal(t)
 	t.Run("no fault", func(t *testing.T) {
 		emb := newMesh(t).run(t, nil)
-		m.says(t, emb, "", unclean)
+		m.says(t, emb, unclean)
 	})
 	if t.Failed() {
 		t.Fatal("nothing can be learnt of faults in a mesh that is not healthy")
@@ -109,15 +109,15 @@ func (m *realMesh) fault(t *testing.T, f realFault) {
 			t.Fatal(err)
 		}
 		t.Logf("broken in %s", time.Since(begun).Round(time.Second))
-		m.says(t, emb, f.name, func(got result) []string { return blamed(order.Code(), want, got) })
+		m.says(t, emb, func(got result) []string { return blamed(order.Code(), want, got) })
 	})
-	t.Run("healed", func(t *testing.T) { m.says(t, newMesh(t).run(t, nil), "", unclean) })
+	t.Run("healed", func(t *testing.T) { m.says(t, newMesh(t).run(t, nil), unclean) })
 }
 
 // says runs the suites until nothing is to be complained of, and until what is
 // said is what is said of the embedded mesh; or until real proxies have had the
 // time to do what they were told.
-func (m *realMesh) says(t *testing.T, emb result, broken string, complaints func(result) []string) {
+func (m *realMesh) says(t *testing.T, emb result, complaints func(result) []string) {
 	t.Helper()
 	begun, runs := time.Now(), 0
 	for {
@@ -125,7 +125,7 @@ func (m *realMesh) says(t *testing.T, emb result, broken string, complaints func
 		got := m.run(t, nil)
 		runs++
 		all := complaints(got)
-		table, differing := compared(emb, got, broken)
+		table, differing := compared(emb, got)
 		all = append(all, differing...)
 		if len(all) > 0 && time.Since(begun) < converge && t.Context().Err() == nil {
 			continue
@@ -149,30 +149,23 @@ func gatewaysFiltered(target ...string) func(*testing.T, *realMesh) {
 
 // iptables puts a rule before all that forwards packets of pods, until the test
 // ends.
-func (m *realMesh) iptables(t *testing.T, rule ...string) (remove func()) {
+func (m *realMesh) iptables(t *testing.T, rule ...string) {
 	t.Helper()
 	c, _ := m.set.Cluster(m.hit)
 	node := kindtest.NodeOf(t, c)
 	if out, err := node.Exec(t.Context(), append([]string{"iptables", "-w", "-I", "FORWARD"}, rule...)...); err != nil {
 		t.Fatalf("iptables: %v: %s", err, out)
 	}
-	done := false
-	remove = func() {
-		if done {
-			return
-		}
-		done = true
+	t.Cleanup(func() {
 		if out, err := node.Exec(context.WithoutCancel(t.Context()), append([]string{"iptables", "-w", "-D", "FORWARD"}, rule...)...); err != nil {
 			t.Errorf("iptables: %v: %s", err, out)
 		}
-	}
-	t.Cleanup(remove)
-	return remove
+	})
 }
 
 // compared lines up what two meshes say, probe by probe, and lists the
 // differences that nothing explains.
-func compared(emb, got result, broken string) (table string, differing []string) {
+func compared(emb, got result) (table string, differing []string) {
 	one, two := lines(emb), lines(got)
 	keys := map[string]bool{}
 	for k := range one {
@@ -190,16 +183,12 @@ func compared(emb, got result, broken string) (table string, differing []string)
 	same := 0
 	for _, k := range sorted {
 		a, c := one[k], two[k]
-		why := apart(broken, k, a, c)
-		switch {
-		case a == c:
+		if a == c {
 			same++
-		case why != "":
-			fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s %s\n", k, a, c, why)
-		default:
-			differing = append(differing, fmt.Sprintf("%s: embedded says %s, kind %s", k, a, c))
-			fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s DIFFERS\n", k, a, c)
+			continue
 		}
+		differing = append(differing, fmt.Sprintf("%s: embedded says %s, kind %s", k, a, c))
+		fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s DIFFERS\n", k, a, c)
 	}
 	return fmt.Sprintf("%d of %d findings are the same\n%s", same, len(sorted), b.String()), differing
 }
@@ -215,10 +204,4 @@ func lines(r result) map[string]string {
 		out[f.ID+" "+f.Subject] = said
 	}
 	return out
-}
-
-// apart says why a real mesh is seen to be another than the embedded one of the
-// same topology and fault; empty where nothing does.
-func apart(broken, key, embedded, real string) string {
-	return ""
 }

@@ -31,11 +31,11 @@ import (
 // subject.
 func TestAgree(t *testing.T) {
 	began := time.Now()
-	real := kindtest.Open(t)
+	mesh := kindtest.Open(t)
 	opened := time.Now()
-	kindtest.Federate(t, real)
+	kindtest.Federate(t, mesh)
 	t.Logf("clusters %s, verified federation %s: %s from nothing", opened.Sub(began).Round(time.Second), time.Since(opened).Round(time.Second), time.Since(began).Round(time.Second))
-	want, got := said(t, standing(t, real.Topology)), said(t, real)
+	want, got := said(t, standing(t, mesh.Topology)), said(t, mesh)
 	differ := 0
 	for _, key := range slices.Sorted(maps.Keys(merged(want, got))) {
 		if want[key].verdict != got[key].verdict {

@@ -187,7 +187,7 @@ func NodeOf(t *testing.T, c cluster.Cluster) Node {
 
 // Exec runs a command in the node.
 func (n Node) Exec(ctx context.Context, args ...string) ([]byte, error) {
-	return exec.CommandContext(ctx, "docker", append([]string{"exec", string(n)}, args...)...).CombinedOutput() //nolint:gosec // a container of the test's own
+	return exec.CommandContext(ctx, "docker", append([]string{"exec", string(n)}, args...)...).CombinedOutput()
 }
 
 // Federate gives the clusters one shared root, which stays in the first of them,
