@@ -58,6 +58,9 @@ func (f *clusterFlags) topology(ctx context.Context) (cluster.Topology, error) {
 		if err := f.kind.only(f.provider); err != nil {
 			return cluster.Topology{}, err
 		}
+		if err := f.kind.contradiction(); err != nil {
+			return cluster.Topology{}, err
+		}
 		return f.kind.reused(ctx)
 	}
 	if !f.chosen("topology") {

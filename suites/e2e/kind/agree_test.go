@@ -22,6 +22,7 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/federate"
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
+	_ "github.com/meshprobe/meshprobe/pkg/probe/probetest" // takes the flags of every suite
 	"github.com/meshprobe/meshprobe/suites"
 	"github.com/meshprobe/meshprobe/suites/e2e/kindtest"
 )

@@ -217,7 +217,7 @@ func http2Wants() map[string]want {
 		"h2-hpack-garbage":             fails(brokenHTTP2),
 		"h2-no-streams-allowed":        fails("unknown"),
 		"h2-ping-first-endless":        breaksHTTP2(),
-		"h2-settings-endless":          fails("unknown"),
+		"h2-settings-endless":          fails("unknown | " + brokenHTTP2), // what it has to acknowledge is bounded: on a fast machine that is reached first
 		"h2-settings-huge":             breaksHTTP2(),
 		"h2-settings-odd":              breaksHTTP2(),
 		"h2-settings-on-stream":        breaksHTTP2(),

@@ -60,20 +60,25 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
-	complaints := map[string]httpstream.Stream{}
+	// A pair is complete when both of its streams are there; either may come first.
+	waiting := map[string]httpstream.Stream{}
 	for {
 		select {
 		case <-conn.CloseChan():
 			return
 		case s := <-streams:
 			id := s.Headers().Get(corev1.PortForwardRequestIDHeader)
-			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
-				complaints[id] = s
+			other, ok := waiting[id]
+			if !ok {
+				waiting[id] = s
 				continue
 			}
-			complaint := complaints[id]
-			delete(complaints, id)
-			f.running.Go(func() { f.carry(ctx, pod, s, complaint) })
+			delete(waiting, id)
+			data, complaint := s, other
+			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
+				data, complaint = other, s
+			}
+			f.running.Go(func() { f.carry(ctx, pod, data, complaint) })
 		}
 	}
 }
