@@ -4,6 +4,7 @@ package livetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -30,10 +31,28 @@ type forwards struct {
 	t testing.TB
 	c cluster.Cluster
 
+	mu      sync.Mutex
+	ended   bool
 	running sync.WaitGroup
 }
 
-func (f *forwards) wait() { f.running.Wait() }
+// begin carries a pair of streams, unless it is too late for more: a connection
+// may outlive its test.
+func (f *forwards) begin(carry func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		f.running.Go(carry)
+	}
+	return !f.ended
+}
+
+func (f *forwards) wait() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.running.Wait()
+}
 
 func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Request) {
 	kube, _ := cluster.As[cluster.Kube](f.c)
@@ -49,10 +68,15 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 	if _, err := httpstream.Handshake(r, w, []string{protocol}); err != nil {
 		return // it has answered
 	}
-	streams := make(chan httpstream.Stream, 1)
+	streams, over := make(chan httpstream.Stream), make(chan struct{})
+	defer close(over)
 	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
-		streams <- s
-		return nil
+		select {
+		case streams <- s:
+			return nil
+		case <-over:
+			return errors.New("the forward is over") // the stream is reset
+		}
 	})
 	if conn == nil {
 		return
@@ -62,6 +86,11 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 	defer cancel()
 	// A pair is complete when both of its streams are there; either may come first.
 	waiting := map[string]httpstream.Stream{}
+	defer func() {
+		for _, s := range waiting {
+			_ = s.Reset() // a connection ends when its streams have
+		}
+	}()
 	for {
 		select {
 		case <-conn.CloseChan():
@@ -78,7 +107,10 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
 				data, complaint = other, s
 			}
-			f.running.Go(func() { f.carry(ctx, pod, data, complaint) })
+			if !f.begin(func() { f.carry(ctx, pod, data, complaint) }) {
+				_, _ = data.Reset(), complaint.Reset()
+				return
+			}
 		}
 	}
 }
@@ -86,7 +118,7 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 // carry connects one pair of streams to a port of a pod, as a kubelet does from
 // the pod's loopback.
 func (f *forwards) carry(ctx context.Context, pod *corev1.Pod, data, complaint httpstream.Stream) {
-	defer func() { _, _ = data.Reset(), complaint.Close() }()
+	defer func() { _, _, _ = data.Reset(), complaint.Close(), complaint.Reset() }()
 	port, err := strconv.Atoi(data.Headers().Get(corev1.PortHeader))
 	if err != nil {
 		_, _ = fmt.Fprint(complaint, "no port")
