@@ -145,7 +145,7 @@ func (f *liveFlags) topology() (cluster.Topology, error) {
 	case f.file != "" && f.chosen("contexts"):
 		return cluster.Topology{}, &usageError{msg: "--contexts and --topology contradict each other", hint: "leave --contexts out: the topology file names its contexts"}
 	case f.chosen("topology"):
-		return readTopology(f.file, cluster.ParseLiveTopology)
+		return readTopology(f.file, cluster.ParseLiveTopology, "name a readable YAML file, or leave it out")
 	}
 	t, err := live.Contexts(f.kubeconfigs, f.contexts)
 	if ce, ok := errors.AsType[*live.ContextError](err); ok {

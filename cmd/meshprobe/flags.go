@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,30 +72,7 @@ func (f *clusterFlags) topology(ctx context.Context) (cluster.Topology, error) {
 	if f.chosen("clusters") {
 		return cluster.Topology{}, &usageError{msg: "--clusters and --topology contradict each other", hint: "leave --clusters out: the topology file lists its clusters"}
 	}
-	file, err := os.Open(f.file)
-	if err != nil {
-		return cluster.Topology{}, f.unreadable(err)
-	}
-	defer file.Close()
-	t, err := cluster.ParseTopology(file)
-	te, ok := errors.AsType[*cluster.TopologyError](err)
-	if err != nil && !ok {
-		return t, f.unreadable(err)
-	}
-	if ok && te.Hint == "" {
-		te.Hint = "the file must be YAML; check the quotes, brackets and indentation there"
-	}
-	if err != nil {
-		return t, fmt.Errorf("--topology %s: %w", f.file, err)
-	}
-	return t, nil
-}
-
-func (f *clusterFlags) unreadable(err error) error {
-	return &usageError{
-		msg:  fmt.Sprintf("--topology: cannot read %q: %v", f.file, reason(err)),
-		hint: "name a readable YAML file, or leave it out for the default topology",
-	}
+	return readTopology(f.file, cluster.ParseTopology, "name a readable YAML file, or leave it out for the default topology")
 }
 
 // reason is what went wrong with a file, without the path and the operation.

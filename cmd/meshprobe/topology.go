@@ -11,13 +11,11 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
-// readTopology reads a topology file with one of the parsers of cluster.
-func readTopology(path string, parse func(io.Reader) (cluster.Topology, error)) (cluster.Topology, error) {
+// readTopology reads a topology file with one of the parsers of cluster; hint is
+// for a file that cannot be read.
+func readTopology(path string, parse func(io.Reader) (cluster.Topology, error), hint string) (cluster.Topology, error) {
 	unreadable := func(err error) error {
-		return &usageError{
-			msg:  fmt.Sprintf("--topology: cannot read %q: %v", path, reason(err)),
-			hint: "name a readable YAML file, or leave it out",
-		}
+		return &usageError{msg: fmt.Sprintf("--topology: cannot read %q: %v", path, reason(err)), hint: hint}
 	}
 	file, err := os.Open(path)
 	if err != nil {
