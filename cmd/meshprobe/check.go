@@ -13,7 +13,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/live"
 	"github.com/meshprobe/meshprobe/pkg/probe"
-	"github.com/meshprobe/meshprobe/suites"
 )
 
 // checkFlags are the flags of a check of live clusters.
@@ -70,20 +69,9 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	if err != nil {
 		return err
 	}
-	plan, err := f.selection.plan(suites.Mesh())
+	plan, runner, err := c.planned(f.selection, f.observing, f.output)
 	if err != nil {
 		return err
-	}
-	if err := f.observing.check(); err != nil {
-		return err
-	}
-	sink, err := c.sinks(f.output)
-	if err != nil {
-		return err
-	}
-	runner, err := f.observing.runner(sink, f.selection.strict)
-	if err != nil {
-		return errors.Join(err, sink.Close())
 	}
 	// The report begins with what the clusters are, so that is found out first.
 	set, attachErr := provider.Open(ctx, topology, c.found)
@@ -97,7 +85,7 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 			}
 			return probe.NewEnv(ctx, set, nil, nil)
 		})
-	return c.finish(ctx, summary, errors.Join(err, sink.Close(), closeSet(ctx, set)))
+	return c.finish(ctx, summary, errors.Join(err, runner.Sink.Close(), closeSet(ctx, set)))
 }
 
 // found tells what a cluster is, before anything is judged.

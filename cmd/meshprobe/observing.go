@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
+	"github.com/meshprobe/meshprobe/suites"
 )
 
 // observingFlags say how a plan is run.
@@ -42,6 +44,27 @@ func (f *observingFlags) check() error {
 		return &usageError{msg: "--record needs the name of a directory", hint: "for example: --record record-dir"}
 	}
 	return nil
+}
+
+// planned is the chosen probes of a mesh and the engine that runs them; its sink,
+// opened here, is the caller's to close.
+func (c *cli) planned(sel selectionFlags, obs observingFlags, out outputFlags) (probe.Plan, *probe.Runner, error) {
+	plan, err := sel.plan(suites.Mesh())
+	if err != nil {
+		return plan, nil, err
+	}
+	if err := obs.check(); err != nil {
+		return plan, nil, err
+	}
+	sink, err := c.sinks(out)
+	if err != nil {
+		return plan, nil, err
+	}
+	runner, err := obs.runner(sink, sel.strict)
+	if err != nil {
+		return plan, nil, errors.Join(err, sink.Close())
+	}
+	return plan, runner, nil
 }
 
 // runner is an engine that writes to sink.

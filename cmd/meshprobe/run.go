@@ -12,7 +12,6 @@ import (
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
-	"github.com/meshprobe/meshprobe/suites"
 )
 
 // runFlags are the flags of the main job.
@@ -71,20 +70,9 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	plan, err := f.selection.plan(suites.Mesh())
+	plan, runner, err := c.planned(f.selection, f.observing, f.output)
 	if err != nil {
 		return err
-	}
-	if err := f.observing.check(); err != nil {
-		return err
-	}
-	sink, err := c.sinks(f.output)
-	if err != nil {
-		return err
-	}
-	runner, err := f.observing.runner(sink, f.selection.strict)
-	if err != nil {
-		return errors.Join(err, sink.Close())
 	}
 	var set *cluster.Set
 	summary, err := runner.Run(ctx, started(provider.Name(), topology), plan,
@@ -104,7 +92,7 @@ func (c *cli) run(ctx context.Context, f runFlags) (err error) {
 			}
 			return probe.NewEnv(ctx, set, nil, nil)
 		})
-	return c.finish(ctx, summary, errors.Join(err, sink.Close(), closeSet(ctx, set)))
+	return c.finish(ctx, summary, errors.Join(err, runner.Sink.Close(), closeSet(ctx, set)))
 }
 
 // started is the head of a run's report.

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -35,6 +36,20 @@ type Event struct {
 // Emit calls the receiver unless it is nil.
 func (e Events) Emit(ev Event) {
 	if e != nil {
+		e(ev)
+	}
+}
+
+// Serial returns events that may be emitted from several goroutines: it keeps
+// two of them from being in e at once. Of nil it is nil.
+func (e Events) Serial() Events {
+	if e == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	return func(ev Event) {
+		mu.Lock()
+		defer mu.Unlock()
 		e(ev)
 	}
 }

@@ -60,7 +60,7 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	instances, err := m.open(ctx, t, serialised(events))
+	instances, err := m.open(ctx, t, events.Serial())
 	if err != nil {
 		err = fmt.Errorf("embedded: %w", err)
 		for _, in := range instances {
@@ -118,19 +118,6 @@ func (m *mesh) open(ctx context.Context, t cluster.Topology, events cluster.Even
 		}
 	}
 	return kept, err
-}
-
-// serialised keeps two goroutines from being in events at once.
-func serialised(events cluster.Events) cluster.Events {
-	if events == nil {
-		return nil
-	}
-	var mu sync.Mutex
-	return func(e cluster.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		events(e)
-	}
 }
 
 func (m *mesh) close() {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
@@ -107,7 +106,7 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if err := ctx.Err(); err != nil {
 		return nil, in("", "", context.Cause(ctx))
 	}
-	events = serialised(events)
+	events = events.Serial()
 	if p.Reuse != "" {
 		return p.attach(ctx, t, events)
 	}
@@ -139,19 +138,6 @@ func newMesh() string {
 	b := make([]byte, 4)
 	_, _ = rand.Read(b) // never fails
 	return "r" + hex.EncodeToString(b)[:7]
-}
-
-// serialised keeps two goroutines from being in events at once.
-func serialised(events cluster.Events) cluster.Events {
-	if events == nil {
-		return nil
-	}
-	var mu sync.Mutex
-	return func(e cluster.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		events(e)
-	}
 }
 
 // kinds is kind's library, which speaks to Docker.

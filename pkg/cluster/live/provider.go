@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,7 +33,7 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	}
 	attached := make([]*Cluster, len(t.Clusters))
 	group, groupCtx := errgroup.WithContext(ctx)
-	events = serialised(events)
+	events = events.Serial()
 	for i, spec := range t.Clusters {
 		group.Go(func() error {
 			cfg, err := p.config(config, spec)
@@ -78,17 +77,4 @@ func closeAll(ctx context.Context, attached []*Cluster) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// serialised keeps two goroutines from being in events at once.
-func serialised(events cluster.Events) cluster.Events {
-	if events == nil {
-		return nil
-	}
-	var mu sync.Mutex
-	return func(e cluster.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		events(e)
-	}
 }
