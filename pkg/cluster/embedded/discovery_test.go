@@ -55,6 +55,19 @@ func seen(t *testing.T, set *cluster.Set, dp cluster.DataPlane) string {
 	return ep.Address
 }
 
+// breakToken has the remote secret for west in east hold a token that no API
+// takes.
+func breakToken(t *testing.T, east, west cluster.Cluster) {
+	t.Helper()
+	s := remoteSecret(t, west)
+	before, _, ok := strings.Cut(string(s.Data["west"]), "token: ")
+	if !ok {
+		t.Fatal("no token")
+	}
+	s.Data["west"] = []byte(before + "token: broken\n")
+	putSecret(t, east, s)
+}
+
 func TestObjectsDecideWhatResolves(t *testing.T) {
 	type result struct{ Sidecar, Ambient string }
 	for name, tc := range map[string]struct {
@@ -76,17 +89,31 @@ func TestObjectsDecideWhatResolves(t *testing.T) {
 				putSecret(t, east, s)
 			}, want: result{"nothing", "nothing"},
 		},
-		"token-broken": {
+		"token-broken": { // istiod goes on with the one it had
+			change: func(t *testing.T, east, west cluster.Cluster) { breakToken(t, east, west) },
+			want:   result{"gateway", "gateway"},
+		},
+		"token-broken-before-istiod-started": {
 			change: func(t *testing.T, east, west cluster.Cluster) {
+				breakToken(t, east, west)
+				restart(t, east, "istio-system", "istiod")
+			}, want: result{"nothing", "nothing"},
+		},
+		"token-broken-then-unlabelled": {
+			change: func(t *testing.T, east, west cluster.Cluster) {
+				breakToken(t, east, west)
 				s := remoteSecret(t, west)
-				text := string(s.Data["west"])
-				before, _, ok := strings.Cut(text, "token: ")
-				if !ok {
-					t.Fatal("no token")
-				}
-				s.Data["west"] = []byte(before + "token: broken\n")
+				s.Labels = nil
 				putSecret(t, east, s)
 			}, want: result{"nothing", "nothing"},
+		},
+		"token-broken-twice": {
+			change: func(t *testing.T, east, west cluster.Cluster) {
+				breakToken(t, east, west)
+				s := remoteSecret(t, west)
+				s.Data["west"] = []byte("none")
+				putSecret(t, east, s)
+			}, want: result{"gateway", "gateway"},
 		},
 		"token-revoked": {
 			change: func(t *testing.T, _, west cluster.Cluster) {

@@ -50,6 +50,7 @@ type instance struct {
 	identities identityCache
 	turn       atomic.Uint64 // of the load balancing
 	known      atomic.Pointer[knownSecrets]
+	earlier    earlier // remote secrets
 	agents     agents
 	balancers  balancers
 	shift      atomic.Int64 // of the processes' clock, in nanoseconds
@@ -78,6 +79,7 @@ func newInstance(ctx context.Context, m *mesh, spec cluster.ClusterSpec, index b
 	in := &instance{mesh: m, spec: spec, log: m.log.With("cluster", spec.Name), addrs: addresses{cluster: index}}
 	in.ctx, in.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	in.controller = newController(in)
+	in.earlier.restarted()
 	objects, err := in.objects()
 	if err != nil {
 		return in, err
@@ -141,6 +143,7 @@ func (in *instance) bringUp(ctx context.Context) error {
 	for _, gvr := range registrySources() {
 		in.release = append(in.release, in.store.Subscribe(gvr, func(kubeapi.Event) { in.generation.Add(1) }))
 	}
+	in.release = append(in.release, in.store.Subscribe(secretsGVR, in.earlier.changed))
 	for _, gvr := range []schema.GroupVersionResource{secretsGVR, accountsGVR} {
 		in.release = append(in.release, in.store.Subscribe(gvr, func(kubeapi.Event) { in.credential.Add(1) }))
 	}

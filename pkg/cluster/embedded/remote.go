@@ -27,6 +27,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
+// multiClusterLabel is what makes istiod read a Secret as a remote secret.
+const multiClusterLabel = "istio/multiCluster"
+
 // remoteSecret is one entry of a remote secret: how the control plane reaches
 // another cluster's API.
 type remoteSecret struct {
@@ -50,7 +53,7 @@ func (in *instance) remoteSecrets() []remoteSecret {
 	if k := in.known.Load(); k != nil && k.generation == generation {
 		return k.secrets
 	}
-	objects, _, err := in.store.List(secretsGVR, rootNamespace, labels.Set{"istio/multiCluster": "true"}.AsSelectorPreValidated())
+	objects, _, err := in.store.List(secretsGVR, rootNamespace, labels.Set{multiClusterLabel: "true"}.AsSelectorPreValidated())
 	if err != nil {
 		in.log.Warn("remote secrets not read", "err", err)
 		return nil

@@ -38,23 +38,44 @@ type member struct {
 	registry *registry
 }
 
-// registries are the local cluster and those whose remote secret works, by
-// name. What cannot be read contributes nothing, as a remote that never syncs.
+// registries are the local cluster and those whose remote secret works, or the
+// one that istiod had before it, by name. What cannot be read contributes
+// nothing, as a remote that never syncs.
 func (in *instance) registries(ctx context.Context, local *registry) []member {
 	out := []member{{in.spec.Name, local}}
 	for _, s := range in.remoteSecrets() {
-		r, err := in.remote(s)
-		var known *registry
+		known, err := in.through(ctx, s)
 		if err == nil {
-			known, err = r.registry(ctx, in.now())
-		}
-		if err != nil {
+			in.earlier.forget(s.cluster)
+		} else {
 			in.log.Debug("remote cluster failed to sync", "remote", s.cluster, "err", err)
-			continue
+			known = in.throughEarlier(ctx, s.cluster)
 		}
-		out = append(out, member{s.cluster, known})
+		if known != nil {
+			out = append(out, member{s.cluster, known})
+		}
 	}
 	return out
+}
+
+// through is what a remote secret lets one read.
+func (in *instance) through(ctx context.Context, s remoteSecret) (*registry, error) {
+	r, err := in.remote(s)
+	if err != nil {
+		return nil, err
+	}
+	return r.registry(ctx, in.now())
+}
+
+// throughEarlier is what the newest of the former remote secrets lets one read
+// that still works, nil where none does.
+func (in *instance) throughEarlier(ctx context.Context, id string) *registry {
+	for _, s := range in.earlier.of(id) {
+		if known, err := in.through(ctx, s); err == nil {
+			return known
+		}
+	}
+	return nil
 }
 
 // query is one resolution.

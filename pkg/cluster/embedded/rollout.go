@@ -137,6 +137,7 @@ func (c *controller) roll(ctx context.Context, k key, r *rollout, t template) er
 	}
 	if d, ok := started.(*istiod); ok {
 		c.in.istiod.Store(d) // only now does its Service lead to it
+		c.in.earlier.restarted()
 	}
 	if old != nil {
 		old.process.stop()

@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -21,6 +22,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/fault"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
 
@@ -162,45 +164,13 @@ func (m *mesh) restart(t *testing.T, a []string) {
 	}
 }
 
-func (m *mesh) rolledOut(t *testing.T, context string, r schema.GroupVersionResource, namespace, name string) {
+func (m *mesh) rolledOut(t *testing.T, in string, r schema.GroupVersionResource, namespace, name string) {
 	t.Helper()
-	api := m.api(t, context).Dynamic().Resource(r).Namespace(namespace)
-	got, err := api.Get(t.Context(), name, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
+	defer cancel()
+	if err := fault.RolledOut(ctx, m.api(t, in).Dynamic(), r, namespace, name); err != nil {
+		t.Fatalf("%s: %v", in, err)
 	}
-	if complete(got) {
-		return
-	}
-	w, err := api.Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: got.GetResourceVersion()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Stop()
-	late := time.NewTimer(30 * time.Second)
-	defer late.Stop()
-	for {
-		select {
-		case <-late.C:
-			t.Fatalf("%s %s/%s of %s does not come up", r.Resource, namespace, name, context)
-		case e, open := <-w.ResultChan():
-			if o, ok := e.Object.(*unstructured.Unstructured); !open || ok && complete(o) {
-				return
-			}
-		}
-	}
-}
-
-// complete is what kubectl rollout status waits for, of one pod.
-func complete(o *unstructured.Unstructured) bool {
-	n := func(name string) int64 {
-		v, _, _ := unstructured.NestedInt64(o.Object, "status", name) // absent is 0
-		return v
-	}
-	if o.GetKind() == "DaemonSet" {
-		return n("observedGeneration") == o.GetGeneration() && n("updatedNumberScheduled") == 1 && n("numberAvailable") == 1
-	}
-	return n("observedGeneration") == o.GetGeneration() && n("replicas") == 1 && n("updatedReplicas") == 1 && n("availableReplicas") == 1
 }
 
 func (m *mesh) restartNamespaces(t *testing.T, a []string) {

@@ -144,9 +144,10 @@ func (m *mesh) putBack(ctx context.Context, t *testing.T, name string, p place, 
 			if p.GroupVersionResource == deployments {
 				is.Object["spec"].(map[string]any)["replicas"] = was.Object["spec"].(map[string]any)["replicas"]
 			} else {
-				version := is.GetResourceVersion() // custom resources are not updated without
+				version, uid := is.GetResourceVersion(), is.GetUID() // custom resources are not updated without; it may have been made anew
 				is.Object = was.DeepCopy().Object
 				is.SetResourceVersion(version)
+				is.SetUID(uid)
 			}
 			if _, err := api.Update(ctx, is, metav1.UpdateOptions{}); err != nil {
 				t.Errorf("update %s: %v", object, err)

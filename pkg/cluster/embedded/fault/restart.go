@@ -11,8 +11,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
@@ -119,32 +124,33 @@ func (v *victim) rolledOut(ctx context.Context, r resource, namespace, name stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	api := v.dyn.Resource(r).Namespace(namespace)
-	got, err := api.Get(ctx, name, metav1.GetOptions{})
+	return RolledOut(ctx, v.dyn, r, namespace, name)
+}
+
+// RolledOut waits until a Deployment or a DaemonSet runs its present template and
+// nothing else, as kubectl rollout status does. It goes on when a watch ends: an
+// API server and a client's time limit both end one.
+func RolledOut(ctx context.Context, api dynamic.Interface, r schema.GroupVersionResource, namespace, name string) error {
+	objects := api.Resource(r).Namespace(namespace)
+	only := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	feed := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.FieldSelector = only
+			return objects.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.FieldSelector = only
+			return objects.Watch(ctx, o)
+		},
+	}
+	_, err := watchtools.UntilWithSync(ctx, feed, &unstructured.Unstructured{}, nil, func(e watch.Event) (bool, error) {
+		o, ok := e.Object.(*unstructured.Unstructured)
+		return ok && e.Type != watch.Deleted && complete(r, o), nil
+	})
 	if err != nil {
-		return fmt.Errorf("get %s %s/%s: %w", r.Resource, namespace, name, err)
+		return fmt.Errorf("%s %s/%s does not come up: %w", r.Resource, namespace, name, err)
 	}
-	if complete(r, got) {
-		return nil
-	}
-	w, err := api.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: got.GetResourceVersion()})
-	if err != nil {
-		return fmt.Errorf("watch %s %s/%s: %w", r.Resource, namespace, name, err)
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s/%s does not come up: %w", r.Resource, namespace, name, ctx.Err())
-		case e, open := <-w.ResultChan():
-			if !open {
-				return fmt.Errorf("%s %s/%s: the watch ended", r.Resource, namespace, name)
-			}
-			if o, ok := e.Object.(*unstructured.Unstructured); ok && e.Type == watch.Modified && complete(r, o) {
-				return nil
-			}
-		}
-	}
+	return nil
 }
 
 func complete(r resource, o *unstructured.Unstructured) bool {
