@@ -31,7 +31,7 @@ var layers = []layer{
 		"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/fault", "pkg/cluster/kind", "pkg/cluster/live",
 	}},
 	{"pkg/report", []string{"pkg/probe", "pkg/probe/spec"}},
-	{"pkg/federate", []string{"pkg/federate/issuer", "pkg/cluster", "pkg/hbone"}},
+	{"pkg/federate", []string{"pkg/agent/...", "pkg/federate/issuer", "pkg/cluster", "pkg/hbone"}},
 	{"pkg/federate/issuer", []string{"pkg/cluster"}},
 	{"pkg/hbone", nil},
 	{"pkg/probe", []string{"pkg/cluster", "pkg/probe/spec"}},
@@ -42,12 +42,12 @@ var layers = []layer{
 	{"pkg/cluster/clustertest", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"pkg/cluster/istioca", []string{"pkg/cluster"}},
 	{"pkg/agent", nil},
-	{"pkg/cluster/live", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/istioca"}},
+	{"pkg/cluster/live", []string{"pkg/agent/...", "pkg/cluster", "pkg/cluster/istioca"}},
 	// It makes an embedded mesh look like one that runs elsewhere.
 	{"pkg/cluster/live/livetest", []string{"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/kubeapi"}},
 	// What a pod runs where there is no ztunnel; nothing but the program imports it.
 	{"pkg/cluster/standin", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/cluster/embedded/dataplane"}},
-	{"pkg/cluster/kind", []string{"pkg/agent", "pkg/cluster", "pkg/cluster/live"}},
+	{"pkg/cluster/kind", []string{"pkg/agent/...", "pkg/cluster", "pkg/cluster/live"}},
 	{"pkg/cluster/embedded", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/hbone", "pkg/probe/verifier"}},
 	{"fixtures", nil},
 	{"fixtures/gen", []string{"fixtures", "fixtures/corpus", "pkg/...", "suites/..."}},

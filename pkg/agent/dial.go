@@ -25,8 +25,13 @@ const maxDetail = 300
 // error means that the agent itself could not be spoken to. ctx bounds the dial
 // only.
 func Dial(ctx context.Context, stream net.Conn, target string) (net.Conn, error) {
+	return Token("").Dial(ctx, stream, target)
+}
+
+// Dial is [Dial] for an agent that serves the owner of the token only.
+func (t Token) Dial(ctx context.Context, stream net.Conn, target string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
-	conn, err := connect(stream, target)
+	conn, err := t.connect(stream, target)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -43,11 +48,11 @@ func Dial(ctx context.Context, stream net.Conn, target string) (net.Conn, error)
 	return conn, nil
 }
 
-func connect(stream net.Conn, target string) (net.Conn, error) {
+func (t Token) connect(stream net.Conn, target string) (net.Conn, error) {
 	if err := checkTarget(target); err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(stream, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(stream, "CONNECT "+target+" HTTP/1.1\r\nHost: "+target+"\r\n"+t.header()+"\r\n"); err != nil {
 		return nil, err
 	}
 	// The bound holds for the answer only: http.ReadResponse has none of its own.
@@ -64,6 +69,34 @@ func connect(stream net.Conn, target string) (net.Conn, error) {
 	}
 	head.N = 1 << 62
 	return &buffered{Conn: stream, r: br}, nil
+}
+
+// header is the line that shows the token, where there is one.
+func (t Token) header() string {
+	if t == "" {
+		return ""
+	}
+	return "Proxy-Authorization: " + bearer + string(t) + "\r\n"
+}
+
+// Health says for how long an agent had no caller, and makes the owner of the
+// token one. It closes the stream. ctx bounds it.
+func (t Token) Health(ctx context.Context, stream net.Conn) (idle time.Duration, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	defer func() { _ = stream.Close() }()
+	if _, err := io.WriteString(stream, "GET "+HealthPath+" HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n"+t.header()+"\r\n"); err != nil {
+		return 0, fmt.Errorf("agent: %w", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReaderSize(io.LimitReader(stream, 4*maxHeader), maxHeader), nil)
+	if err != nil {
+		return 0, fmt.Errorf("agent: no answer: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if idle, err = time.ParseDuration(resp.Header.Get(IdleHeader)); err != nil || resp.StatusCode != http.StatusNoContent {
+		return 0, fmt.Errorf("agent: answered %d without its idle time", resp.StatusCode)
+	}
+	return idle, nil
 }
 
 // checkTarget keeps everything out of the request but one host and port.

@@ -15,6 +15,14 @@
 //
 //	conn, err := agent.Dial(ctx, stream, "ratings.shop:9080")
 //
+// A server that has a Caller wants proof beside that: a Token whose hash it was
+// started with. It dials no hosts but those that it was started with, and ends
+// by itself when its caller is gone:
+//
+//	token := agent.NewToken()
+//	go (&agent.Server{Caller: token.Hash(), Hosts: []string{"10.1.2.3"}, Idle: time.Minute}).Serve(ctx, ln)
+//	conn, err := token.Dial(ctx, stream, "10.1.2.3:9080")
+//
 // What the dial inside the cluster met travels back as it was: refused, timed
 // out, unreachable, no such host. Everything a client sends is bounded.
 package agent

@@ -24,6 +24,10 @@ const (
 	NoSuchHost  Reason = "no-such-host" // the pod's resolver knows no such name
 	Busy        Reason = "busy"         // the agent has as many streams as it takes
 	Other       Reason = "other"
+
+	// What the agent did not even try.
+	Unauthorized Reason = "unauthorized" // it serves another caller
+	NotNamed     Reason = "not-named"    // it was not told of the host
 )
 
 // ReasonHeader is the header of a refused CONNECT that names the [Reason].
@@ -67,7 +71,7 @@ func (e *DialError) Is(target error) bool {
 		return target == os.ErrDeadlineExceeded
 	case Unreachable:
 		return target == syscall.EHOSTUNREACH
-	case NoSuchHost, Busy, Other:
+	case NoSuchHost, Busy, Other, Unauthorized, NotNamed:
 	}
 	return false
 }
@@ -98,15 +102,30 @@ func (r Reason) status() int {
 		return http.StatusGatewayTimeout
 	case Busy:
 		return http.StatusServiceUnavailable
+	case Unauthorized:
+		return http.StatusProxyAuthRequired
+	case NotNamed:
+		return http.StatusForbidden
 	default:
 		return http.StatusBadGateway
 	}
 }
 
+// Tried says whether the agent dialed at all: where it did not, nothing is known
+// of the target.
+func (e *DialError) Tried() bool {
+	switch e.Reason {
+	case Busy, Unauthorized, NotNamed, Other:
+		return false
+	case Refused, Reset, TimedOut, Unreachable, NoSuchHost:
+	}
+	return true
+}
+
 // known is r, or Other for what a client does not know.
 func (r Reason) known() Reason {
 	switch r {
-	case Refused, Reset, TimedOut, Unreachable, NoSuchHost, Busy:
+	case Refused, Reset, TimedOut, Unreachable, NoSuchHost, Busy, Unauthorized, NotNamed:
 		return r
 	default:
 		return Other

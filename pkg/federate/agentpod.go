@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 
@@ -16,13 +17,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 const (
 	agentNamespace = "meshprobe-federate"
 	agentName      = "meshprobe-agent"
-	agentPort      = 15080
 )
 
 // Forwarder is the ability of a cluster to open a stream into a pod, as a
@@ -60,7 +61,7 @@ func (p Pods) Start(ctx context.Context, set *cluster.Set, o *Options) (stop fun
 			return stop, wrap(StepAgent, m.name, errors.New("the provider opens no stream into a pod"))
 		}
 		pod := &corev1.Pod{}
-		agents[m.name] = func(ctx context.Context) (net.Conn, error) { return forward.Forward(ctx, pod, agentPort) }
+		agents[m.name] = func(ctx context.Context) (net.Conn, error) { return forward.Forward(ctx, pod, agentpod.Port) }
 		if err := p.start(ctx, m, pod); err != nil {
 			return stop, wrap(StepAgent, m.name, err)
 		}
@@ -89,7 +90,7 @@ func (p Pods) start(ctx context.Context, m *member, into *corev1.Pod) error {
 	defer cancel()
 	for {
 		pod, err := m.kube().CoreV1().Pods(agentNamespace).Get(wait, agentName, metav1.GetOptions{})
-		if err == nil && ready(pod) {
+		if err == nil && agentpod.Ready(pod) {
 			*into = *pod
 			return nil
 		}
@@ -97,30 +98,9 @@ func (p Pods) start(ctx context.Context, m *member, into *corev1.Pod) error {
 			return fmt.Errorf("its agent failed: %s %s", pod.Status.Reason, pod.Status.Message)
 		}
 		if pause(wait, 250*time.Millisecond) != nil {
-			return fmt.Errorf("its agent does not run: %s", waiting(pod))
+			return fmt.Errorf("its agent does not run: %s", agentpod.Waiting(pod))
 		}
 	}
-}
-
-func ready(pod *corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-func waiting(pod *corev1.Pod) string {
-	if pod == nil {
-		return "there is no pod"
-	}
-	for _, s := range pod.Status.ContainerStatuses {
-		if w := s.State.Waiting; w != nil {
-			return w.Reason + ", image " + s.Image
-		}
-	}
-	return string(pod.Status.Phase)
 }
 
 func (m *member) agentMeta(namespace string) metav1.ObjectMeta {
@@ -131,8 +111,7 @@ func (m *member) agentMeta(namespace string) metav1.ObjectMeta {
 func (m *member) allowAgent(ctx context.Context) error {
 	meta := m.agentMeta("")
 	meta.Name = agentNamespace
-	meta.Labels["pod-security.kubernetes.io/enforce"] = "restricted"
-	meta.Labels["istio-injection"] = "disabled"
+	maps.Copy(meta.Labels, agentpod.NamespaceLabels())
 	_, nsErr := m.kube().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
 	if err := there(nsErr); err != nil {
 		return err
@@ -166,27 +145,13 @@ func agentRules() []rbacv1.PolicyRule {
 func (p Pods) pod(m *member) *corev1.Pod {
 	life := cmp.Or(p.Lifetime, 15*time.Minute)
 	meta := m.agentMeta(agentNamespace)
-	meta.Labels["sidecar.istio.io/inject"], meta.Labels["istio.io/dataplane-mode"] = "false", "none"
-	return &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{
-		ServiceAccountName: agentName, RestartPolicy: corev1.RestartPolicyNever,
-		ActiveDeadlineSeconds: new(int64(life / time.Second)), TerminationGracePeriodSeconds: new(int64(1)),
-		EnableServiceLinks: new(false),
-		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: new(true), RunAsUser: new(int64(65532)), RunAsGroup: new(int64(65532)),
-			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		},
-		Containers: []corev1.Container{{
-			Name: "agent", Image: p.Image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"/meshprobe"},
-			Args: []string{
-				"agent", "--listen", fmt.Sprintf("127.0.0.1:%d", agentPort), "--lifetime", life.String(),
-				"--ca-namespace", m.ns, "--ca-cluster", m.name, "--ca-mesh", m.f.opts.Mesh,
-			},
-			SecurityContext: &corev1.SecurityContext{
-				AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
-				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			},
-		}},
-	}}
+	maps.Copy(meta.Labels, agentpod.PodLabels())
+	spec := agentpod.Pod{
+		Image: p.Image, Account: agentName, Lifetime: life,
+		Args: []string{"--ca-namespace", m.ns, "--ca-cluster", m.name, "--ca-mesh", m.f.opts.Mesh},
+	}.Spec()
+	spec.RestartPolicy, spec.ActiveDeadlineSeconds = corev1.RestartPolicyNever, new(int64(life/time.Second))
+	return &corev1.Pod{ObjectMeta: meta, Spec: spec}
 }
 
 // removeAgent removes an agent with all its rights, and waits until its

@@ -12,41 +12,42 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/meshprobe/meshprobe/pkg/agent"
-	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 )
 
 // Names of what stands in for a pod of the cluster.
 const (
 	agentNamespace = "meshprobe"
 	agentName      = "agent"
-	agentPort      = 15080
 )
 
 // agentObjects are an agent in a namespace of its own, outside the mesh.
-func agentObjects(image string) []*unstructured.Unstructured {
+func agentObjects(image string) ([]*unstructured.Unstructured, error) {
+	spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(new(agentpod.Pod{Image: image}.Spec()))
+	if err != nil {
+		return nil, err
+	}
+	labels := obj{"app": agentName}
+	for k, v := range agentpod.PodLabels() {
+		labels[k] = v
+	}
 	return []*unstructured.Unstructured{
-		object("v1", "Namespace", "", agentNamespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}, nil),
+		object("v1", "Namespace", "", agentNamespace, agentpod.NamespaceLabels(), nil),
 		object("apps/v1", "Deployment", agentNamespace, agentName, nil, obj{"spec": obj{
 			"replicas": int64(1),
 			"selector": obj{"matchLabels": obj{"app": agentName}},
-			"template": obj{
-				"metadata": obj{"labels": obj{"app": agentName, injectLabel: "false"}},
-				"spec": obj{
-					"automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": int64(1),
-					"containers": []any{container([]any{"agent", "--listen", fmt.Sprintf("127.0.0.1:%d", agentPort)}, image)},
-				},
-			},
+			"template": obj{"metadata": obj{"labels": labels}, "spec": spec},
 		}}),
-	}
+	}, nil
 }
 
 // inside dials as a pod of the cluster does: through its agent.
 type inside struct {
 	kube    func() kubernetes.Interface
-	forward func(ctx context.Context, pod *corev1.Pod, port uint16) (net.Conn, error)
+	forward agentpod.Forward
 
 	mu  sync.Mutex
 	pod *corev1.Pod // of the agent, nil until it was found
@@ -58,35 +59,11 @@ func (i *inside) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	stream, err := i.forward(ctx, pod, agentPort)
-	if err != nil {
-		if ctx.Err() == nil {
-			i.forget(pod) // it may have been replaced
-		}
-		return nil, fmt.Errorf("agent: %w", err)
+	c, err := agentpod.Dial(ctx, i.forward, pod, "", addr)
+	if _, lost := errors.AsType[*agentpod.LostError](err); lost {
+		i.forget(pod) // it may have been replaced
 	}
-	c, err := agent.Dial(ctx, stream, addr)
-	if err != nil {
-		return nil, err
-	}
-	return through{c}, nil
-}
-
-// through is a stream that went through a port-forward, which may lose what a
-// peer said right before it reset.
-type through struct{ net.Conn }
-
-var _ cluster.Relayed = through{}
-
-// Relayed is true.
-func (through) Relayed() bool { return true }
-
-// CloseWrite ends the direction that is written.
-func (t through) CloseWrite() error {
-	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
+	return c, err
 }
 
 // find looks the agent up, once.

@@ -215,7 +215,11 @@ func (b *builder) furnish(ctx context.Context, a *api, spec cluster.ClusterSpec,
 	if err != nil {
 		return in("workloads", spec.Name, err)
 	}
-	objects := slices.Concat(eastWest(spec), agentObjects(b.image), workloads(spec, b.image, ztunnel))
+	agents, err := agentObjects(b.image)
+	if err != nil {
+		return in("workloads", spec.Name, err)
+	}
+	objects := slices.Concat(eastWest(spec), agents, workloads(spec, b.image, ztunnel))
 	if err := a.apply(ctx, objects); err != nil {
 		return in("workloads", spec.Name, err)
 	}
