@@ -97,7 +97,7 @@ func (m *mesh) restore(t *testing.T, before kept) {
 		for _, p := range m.places(name) {
 			changed := m.putBack(ctx, t, name, p, before[name][p])
 			for _, object := range changed {
-				restart = restart || object == "cacerts" || object == "istio" && p.GroupVersionResource == configMaps
+				restart = restart || object == "cacerts" || object == "istio-ca-secret" || object == "istio" && p.GroupVersionResource == configMaps
 			}
 			if p.GroupVersionResource != deployments {
 				continue

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/fault"
+	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/suites/e2e/kindtest"
 )
 
@@ -48,7 +50,15 @@ func realFaults() []realFault {
 // realMesh is a federated mesh of real clusters.
 type realMesh struct {
 	*mesh
-	hit string // the cluster that faults hit
+	hit  string // the cluster that faults hit
+	rows []row
+}
+
+// row is what came of one fault.
+type row struct {
+	fault, first           string
+	findings, differ       int
+	breaking, named, whole time.Duration
 }
 
 // converge bounds how long real proxies may take to say what they are told.
@@ -58,9 +68,11 @@ const converge = 90 * time.Second
 // said to the table and to what is said of the embedded mesh.
 func TestReal(t *testing.T) {
 	m := openReal(t)
+	defer m.tell(t)
 	t.Run("no fault", func(t *testing.T) {
-		emb := newMesh(t).run(t, nil)
-		m.says(t, emb, unclean)
+		healthy := row{fault: "none"}
+		defer func() { m.rows = append(m.rows, healthy) }()
+		m.says(t, &healthy, newMesh(t).run(t, nil), unclean)
 	})
 	if t.Failed() {
 		t.Fatal("nothing can be learnt of faults in a mesh that is not healthy")
@@ -97,6 +109,8 @@ func (m *realMesh) fault(t *testing.T, f realFault) {
 
 	before := m.keep(t)
 	begun := time.Now()
+	broken := row{fault: strings.TrimSuffix(f.name+" "+f.how, " ")}
+	defer func() { m.rows = append(m.rows, broken) }()
 	t.Run("broken", func(t *testing.T) {
 		defer func() {
 			healing := time.Now()
@@ -108,16 +122,17 @@ func (m *realMesh) fault(t *testing.T, f realFault) {
 		} else if err := order.Apply(t.Context(), m.set); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("broken in %s", time.Since(begun).Round(time.Second))
-		m.says(t, emb, func(got result) []string { return blamed(order.Code(), want, got) })
+		broken.breaking = time.Since(begun)
+		m.says(t, &broken, emb, func(got result) []string { return blamed(order.Code(), want, got) })
 	})
-	t.Run("healed", func(t *testing.T) { m.says(t, newMesh(t).run(t, nil), unclean) })
+	t.Run("healed", func(t *testing.T) { m.says(t, &row{}, newMesh(t).run(t, nil), unclean) })
+	broken.whole = time.Since(begun)
 }
 
 // says runs the suites until nothing is to be complained of, and until what is
 // said is what is said of the embedded mesh; or until real proxies have had the
 // time to do what they were told.
-func (m *realMesh) says(t *testing.T, emb result, complaints func(result) []string) {
+func (m *realMesh) says(t *testing.T, r *row, emb result, complaints func(result) []string) {
 	t.Helper()
 	begun, runs := time.Now(), 0
 	for {
@@ -125,11 +140,12 @@ func (m *realMesh) says(t *testing.T, emb result, complaints func(result) []stri
 		got := m.run(t, nil)
 		runs++
 		all := complaints(got)
-		table, differing := compared(emb, got)
+		table, differing, findings := compared(emb, got)
 		all = append(all, differing...)
 		if len(all) > 0 && time.Since(begun) < converge && t.Context().Err() == nil {
 			continue
 		}
+		r.findings, r.differ, r.first, r.named = findings, len(differing), firstOf(got), time.Since(begun)
 		t.Logf("run %d took %s, %s after the first began\n%s", runs, time.Since(begin).Round(time.Second), time.Since(begun).Round(time.Second), table)
 		for _, c := range all {
 			t.Error(c)
@@ -165,7 +181,7 @@ func (m *realMesh) iptables(t *testing.T, rule ...string) {
 
 // compared lines up what two meshes say, probe by probe, and lists the
 // differences that nothing explains.
-func compared(emb, got result) (table string, differing []string) {
+func compared(emb, got result) (table string, differing []string, findings int) {
 	one, two := lines(emb), lines(got)
 	keys := map[string]bool{}
 	for k := range one {
@@ -190,7 +206,34 @@ func compared(emb, got result) (table string, differing []string) {
 		differing = append(differing, fmt.Sprintf("%s: embedded says %s, kind %s", k, a, c))
 		fmt.Fprintf(&b, "%-100s embedded: %-40s kind: %-40s DIFFERS\n", k, a, c)
 	}
-	return fmt.Sprintf("%d of %d findings are the same\n%s", same, len(sorted), b.String()), differing
+	return fmt.Sprintf("%d of %d findings are the same\n%s", same, len(sorted), b.String()), differing, len(sorted)
+}
+
+// firstOf is the finding that a report begins with.
+func firstOf(r result) string {
+	for _, f := range r.findings {
+		if f.Status == probe.Fail || f.Status == probe.Warn || f.Status == probe.Broken {
+			return fmt.Sprintf("%s %s %s %s", f.Status, f.ID, f.Subject, f.Cause.Code)
+		}
+	}
+	return "nothing is wrong"
+}
+
+// tell prints the table of all faults: what was said first of the real mesh, and
+// how many findings differ from those of the embedded one.
+func (m *realMesh) tell(t *testing.T) {
+	t.Helper()
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "FAULT\tFIRST FINDING\tFINDINGS\tDIFFER\tBREAK\tNAMED\tALL")
+	for _, r := range m.rows {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", r.fault, r.first, r.findings, r.differ,
+			r.breaking.Round(time.Second), r.named.Round(time.Second), r.whole.Round(time.Second))
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("embedded and real clusters, fault by fault:\n%s", b.String())
 }
 
 // lines are status and cause by probe and subject.
