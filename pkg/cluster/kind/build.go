@@ -189,17 +189,21 @@ func (b *builder) tellStuck(ctx context.Context, a *api, err error) error {
 	}
 	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	lines := a.stuck(look)
-	if errors.Is(context.Cause(ctx), errSlow) {
-		e.Err = fmt.Errorf("%w after %s: %w", errSlow, b.p.timeout(), e.Err)
-		e.Hint = append(e.Hint, "give it more time: --setup-timeout 20m")
-	}
-	for _, line := range lines {
-		e.Err = fmt.Errorf("%w; %s", e.Err, line)
-		if hint := hintFor(line); len(e.Hint) == 0 && hint != nil {
-			e.Hint = hint
+	e.Told = a.stuck(look)
+	for _, line := range e.Told {
+		if len(e.Hint) == 0 {
+			e.Hint = hintFor(line)
 		}
 	}
+	if !errors.Is(context.Cause(ctx), errSlow) {
+		return e
+	}
+	if what := e.Err; errors.Is(what, errSlow) {
+		e.Err = fmt.Errorf("%w: %s were not enough", errSlow, b.p.timeout())
+	} else {
+		e.Err = fmt.Errorf("%w: %s were not enough: %w", errSlow, b.p.timeout(), what)
+	}
+	e.Hint = append(e.Hint, "give it more time: --setup-timeout "+(2*b.p.timeout()).String())
 	return e
 }
 
@@ -215,11 +219,7 @@ func (b *builder) furnish(ctx context.Context, a *api, spec cluster.ClusterSpec,
 	if err != nil {
 		return in("workloads", spec.Name, err)
 	}
-	agents, err := agentObjects(b.image)
-	if err != nil {
-		return in("workloads", spec.Name, err)
-	}
-	objects := slices.Concat(eastWest(spec), agents, workloads(spec, b.image, ztunnel))
+	objects := slices.Concat(eastWest(spec), agentObjects(b.image), workloads(spec, b.image, ztunnel))
 	if err := a.apply(ctx, objects); err != nil {
 		return in("workloads", spec.Name, err)
 	}

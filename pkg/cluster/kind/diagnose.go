@@ -50,7 +50,7 @@ func (b *builder) tellNode(ctx context.Context, member string, err error) error 
 	if lines := clean(first, 1); len(lines) > 0 {
 		first = lines[0]
 	}
-	failed := &Error{Err: errors.New(strings.Join(append([]string{first}, said...), "; ")), Hint: hintFor(strings.Join(all, "\n"))}
+	failed := &Error{Err: errors.New(first), Told: said, Hint: hintFor(strings.Join(all, "\n"))}
 	if failed.Hint == nil {
 		failed.Hint = []string{"see what the machine lacks: https://kind.sigs.k8s.io/docs/user/known-issues"}
 	}
@@ -62,6 +62,9 @@ const (
 	memoryPerCluster = 700 << 20
 	diskPerCluster   = 2 << 30
 )
+
+// refusesV1 is what the kubelet of kind's own node image says on cgroup v1.
+const refusesV1 = "kubelet is configured to not run on a host using cgroup v1"
 
 // preflight asks Docker whether clusters can be made at all.
 func (b *builder) preflight(ctx context.Context) error {
@@ -77,6 +80,9 @@ func (b *builder) preflight(ctx context.Context) error {
 	if free, ok := freeSpace(info.DockerRootDir); ok && free < n*diskPerCluster {
 		return failure("make room on the disk of Docker: docker system df",
 			"no room: %s need about %d GiB in %s, which has %d MiB left", plural(int(n), "cluster"), n*diskPerCluster>>30, info.DockerRootDir, free>>20)
+	}
+	if info.CgroupVersion == "1" && b.p.NodeImage == "" && b.p.Config == "" {
+		return &Error{Err: errors.New("the containers of this Docker have cgroup v1, which kind's own node image refuses"), Hint: hintFor(refusesV1)}
 	}
 	for _, image := range b.p.LoadImages {
 		have, err := b.docker.hasImage(ctx, image)

@@ -71,6 +71,7 @@ type dockerInfo struct {
 	ServerErrors  []string `json:"ServerErrors"`
 	MemTotal      int64    `json:"MemTotal"`
 	DockerRootDir string   `json:"DockerRootDir"`
+	CgroupVersion string   `json:"CgroupVersion"`
 }
 
 // info asks the daemon who it is; a daemon that does not answer is an *Error
@@ -99,7 +100,7 @@ func dockerFailure(err error) error {
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "permission denied"):
 		return failure("let this user speak to Docker: sudo usermod -aG docker $USER, then log in again", "Docker refuses this user: %s", text)
-	case strings.Contains(lower, "cannot connect"), strings.Contains(lower, "daemon"):
+	case strings.Contains(lower, "connect to the docker"), strings.Contains(lower, "daemon"):
 		return failure("start Docker: sudo systemctl start docker", "Docker does not answer: %s", text)
 	}
 	return failure("see: docker info", "Docker cannot be asked: %s", text)

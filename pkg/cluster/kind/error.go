@@ -13,10 +13,11 @@ type Error struct {
 	Cluster string   // empty: the whole mesh
 	Step    string   // as in the events; empty where it is none's
 	Err     error    // what happened
+	Told    []string // lines of events and logs that show why, without credentials; may be empty
 	Hint    []string // commands or settings that help, may be empty
 }
 
-// Error is "kind: STEP: CLUSTER: what happened".
+// Error is "kind: STEP: CLUSTER: what happened", then what is told, a line each.
 func (e *Error) Error() string {
 	s := "kind: "
 	if e.Step != "" {
@@ -25,7 +26,7 @@ func (e *Error) Error() string {
 	if e.Cluster != "" {
 		s += e.Cluster + ": "
 	}
-	return s + e.Err.Error()
+	return strings.Join(append([]string{s + e.Err.Error()}, e.Told...), "\n  ")
 }
 
 // Unwrap is the cause.
@@ -58,37 +59,6 @@ func in(step, clusterName string, err error) error {
 		return e
 	}
 	return &Error{Step: step, Cluster: clusterName, Err: err, Hint: hintFor(err.Error())}
-}
-
-// symptom is what Docker, kubeadm or containerd says for something that a user
-// can change.
-type symptom struct{ words, hint string }
-
-func symptoms() []symptom {
-	return []symptom{
-		{"no space left on device", "make room on the disk of Docker: docker system df"},
-		{"cannot connect to the docker daemon", "start Docker: sudo systemctl start docker"},
-		{"cgroup v1", "use cgroup v2, or a node image and a --kind-config that accept cgroup v1 (KubeletConfiguration: failCgroupV1: false)"},
-		{"pull access denied", "name a node image that is there: --kind-image IMAGE; see: docker images"},
-		{"manifest unknown", "name a node image that exists: --kind-image IMAGE"},
-		{"no such image", "name a node image that is there: --kind-image IMAGE; see: docker images"},
-		{"unable to find image", "name a node image that is there: --kind-image IMAGE; see: docker images"},
-		{"too many open files", "raise the limits of inotify: sudo sysctl fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288"},
-		{"cannot allocate memory", "give Docker more memory, or ask for fewer clusters"},
-		{"oom-kill", "give Docker more memory, or ask for fewer clusters"},
-		{"unable to apply caps", "let Docker start privileged containers"},
-	}
-}
-
-// hintFor recognises what a failed tool said.
-func hintFor(text string) []string {
-	text = strings.ToLower(text)
-	for _, s := range symptoms() {
-		if strings.Contains(text, s.words) {
-			return []string{s.hint}
-		}
-	}
-	return nil
 }
 
 // credential matches what no line that is shown may hold.

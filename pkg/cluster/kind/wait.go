@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -133,6 +134,7 @@ func (a *api) events(ctx context.Context, p *corev1.Pod) []string {
 	if err != nil {
 		return nil
 	}
+	slices.SortStableFunc(list.Items, func(a, b corev1.Event) int { return when(a).Compare(when(b)) })
 	var b strings.Builder
 	for _, e := range list.Items {
 		if e.Type == corev1.EventTypeWarning || e.Reason == "FailedScheduling" {
@@ -140,6 +142,14 @@ func (a *api) events(ctx context.Context, p *corev1.Pod) []string {
 		}
 	}
 	return prefixed("event ", clean(b.String(), stuckEvents))
+}
+
+// when is the last time of an event; who reports series fills in another field.
+func when(e corev1.Event) time.Time {
+	if e.LastTimestamp.IsZero() {
+		return e.EventTime.Time
+	}
+	return e.LastTimestamp.Time
 }
 
 func (a *api) lastWords(ctx context.Context, p *corev1.Pod, s corev1.ContainerStatus) []string {
