@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"crypto/x509"
+	"net"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -78,13 +79,22 @@ type Vantage interface {
 	Detour(ctx context.Context, w Workload) (Endpoint, bool)
 }
 
+// Egress is the ability to dial what lies outside a cluster from where its
+// control plane runs. A provider without it dials as this process does.
+type Egress interface {
+	// DialOut opens a stream to host:port as a pod of the control plane would, as
+	// far as the provider stands there. The error is the network's own, or an
+	// *OutOfReachError. The caller owns the connection.
+	DialOut(ctx context.Context, addr string) (net.Conn, error)
+}
+
 // OutOfReachError says that a provider has no stream that would mean anything:
 // the address lies in a network that it does not stand in. It says nothing of
 // the target.
 type OutOfReachError struct {
-	Addr string // as it was to be dialed
-	Why  string // one line
-	Hint string // what would reach it
+	Addr string `json:"addr"` // as it was to be dialed
+	Why  string `json:"why"`  // one line
+	Hint string `json:"hint"` // what would reach it
 }
 
 // Error names the address and why it is out of reach.

@@ -42,14 +42,17 @@ func judgeCurrentCA(o seen.Workload) []probe.Finding {
 	if verifier.Signed(leaf, signer) {
 		return []probe.Finding{probe.Passing(probe.Text("issued by", seen.Describe(signer, o.At)))}
 	}
-	evidence := []probe.Evidence{
-		probe.WantGot("issuer of the leaf of "+o.Workload.String(), seen.Describe(signer, o.At), issuerOf(o, leaf)),
-		seen.ChainEvidence("chain presented", o.Handshake.Chain, o.At),
-	}
+	return []probe.Finding{staleLeaf(o, leaf, signer, "chain presented")}
+}
+
+// staleLeaf is the finding on a leaf of another CA than signer.
+func staleLeaf(o seen.Workload, leaf, signer *x509.Certificate, chain string) probe.Finding {
+	issuer := probe.WantGot("issuer of the leaf of "+o.Workload.String(), seen.Describe(signer, o.At), issuerOf(o, leaf))
+	shown := seen.ChainEvidence(chain, o.Handshake.Chain, o.At)
 	if due := renewal(leaf); o.At.Before(due) && rooted(o) {
-		return []probe.Finding{probe.Pend(causeStaleLeaf, due, evidence[0], evidence[1])}
+		return probe.Pend(causeStaleLeaf, due, issuer, shown)
 	}
-	return []probe.Finding{probe.Failing(causeStaleLeaf, evidence[0], evidence[1])}
+	return probe.Failing(causeStaleLeaf, issuer, shown)
 }
 
 func issuerOf(o seen.Workload, leaf *x509.Certificate) string {

@@ -20,6 +20,7 @@ type MeshConfig struct {
 	Error              string   `json:"error,omitempty"` // why it cannot be read
 	TrustDomain        string   `json:"trustDomain"`
 	TrustDomainAliases []string `json:"trustDomainAliases,omitempty"`
+	CACertificates     int      `json:"caCertificates,omitempty"` // entries of caCertificates: roots beside the mesh's own
 }
 
 // ReadMeshConfig reads the mesh configuration of a control plane.
@@ -31,12 +32,14 @@ func ReadMeshConfig(ctx context.Context, k kubernetes.Interface) (MeshConfig, er
 	var mesh struct {
 		TrustDomain        string   `yaml:"trustDomain"`
 		TrustDomainAliases []string `yaml:"trustDomainAliases"`
+		CACertificates     []any    `yaml:"caCertificates"`
 	}
 	if err := yaml.Unmarshal([]byte(cm.Data["mesh"]), &mesh); err != nil {
 		return MeshConfig{Found: true, Error: err.Error()}, nil //nolint:nilerr // that it cannot be read is what was observed
 	}
 	return MeshConfig{
 		Found: true, TrustDomain: cmp.Or(mesh.TrustDomain, DefaultTrustDomain), TrustDomainAliases: mesh.TrustDomainAliases,
+		CACertificates: len(mesh.CACertificates),
 	}, nil
 }
 

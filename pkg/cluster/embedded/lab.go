@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,12 +54,14 @@ type agents struct {
 // not the one in force any more.
 type agent struct {
 	*svid
+	addr netip.Addr                       // of its pod
 	mode atomic.Pointer[cluster.MTLSMode] // nil: what the policies say
 }
 
 // register keeps an agent in the table for as long as the process runs.
 func (p *proc) register(who impersonation, a *agent) *agent {
 	t := &p.in.agents
+	a.addr = p.pod.addr
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running == nil {

@@ -40,7 +40,7 @@ func (c *Cluster) Dump(ctx context.Context, w cluster.Workload, path string) ([]
 	}
 	body, err := c.get(ctx, p, adminPort, path, maxDump)
 	if err != nil {
-		return nil, fmt.Errorf("live: %s of %s: %w", path, w.Ref, err)
+		return nil, fmt.Errorf("live: %s of %s: %w", path, w.Ref, notOffered("the admin interface of its proxy", err))
 	}
 	return body, nil
 }

@@ -77,6 +77,16 @@ var (
 		Doc: istioDoc, Section: "secret discovery", Level: Must, URL: istioSrc + "security/pkg/nodeagent/sds/sdsservice.go",
 		Quote: "a proxy is given its certificate and the mesh's roots before it takes or makes a mutual TLS connection",
 	}
+	// IstioProxyRoots ties what proxies verify with to what their cluster distributes.
+	IstioProxyRoots = Clause{
+		Doc: istioDoc, Section: "secret discovery", Level: Must, URL: istioSrc + "security/pkg/nodeagent/cache/secretcache.go",
+		Quote: "a proxy verifies its peers by the roots that its cluster distributes now",
+	}
+	// IstioProxyPresents ties the wire to what the proxy was given.
+	IstioProxyPresents = Clause{
+		Doc: istioDoc, Section: "secret discovery", Level: Must, URL: istioSrc + "pilot/pkg/security/model/authentication.go",
+		Quote: "a sidecar presents the certificate that its agent gave it, to clients and servers of the mesh alike",
+	}
 	// IstioCARestart makes istiod pick up a plugged-in CA.
 	IstioCARestart = Clause{
 		Doc: istioDoc, Section: "plug-in CA restart", Level: Must, URL: istioSrc + "pilot/pkg/bootstrap/istio_ca.go",
@@ -200,6 +210,6 @@ func istio() []Clause {
 		IstioPermissive, IstioDisable, IstioRemoteSecret, IstioNetworkLabel,
 		IstioGatewayAddress, IstioAutoPassthrough, IstioAutoPassthroughUnknown,
 		IstioServiceEntryHost, IstioRejectForeignRoot, IstioVerifiersAgree,
-		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets,
+		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets, IstioProxyRoots, IstioProxyPresents,
 	}
 }
