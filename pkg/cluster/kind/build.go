@@ -219,18 +219,25 @@ func (b *builder) furnish(ctx context.Context, a *api, spec cluster.ClusterSpec,
 	if err != nil {
 		return in("workloads", spec.Name, err)
 	}
-	objects := slices.Concat(eastWest(spec), agentObjects(b.image), workloads(spec, b.image, ztunnel))
+	agents, err := agentObjects(b.image)
+	if err != nil {
+		return in("workloads", spec.Name, err)
+	}
+	objects := slices.Concat(eastWest(spec), agents, workloads(spec, b.image, ztunnel))
 	if err := a.apply(ctx, objects); err != nil {
 		return in("workloads", spec.Name, err)
 	}
 	if err := a.balance(ctx, address); err != nil {
 		return in("gateways", spec.Name, err)
 	}
-	namespaces := []string{rootNamespace, agentNamespace}
+	namespaces, waypoints := []string{rootNamespace, agentNamespace}, []string(nil)
 	for _, ns := range spec.Namespaces {
 		namespaces = append(namespaces, ns.Name)
+		for _, name := range ns.Waypoints() {
+			waypoints = append(waypoints, ns.Name+"/"+name)
+		}
 	}
-	if err := a.rolledOut(ctx, namespaces); err != nil {
+	if err := a.rolledOut(ctx, namespaces, waypoints); err != nil {
 		return in("workloads", spec.Name, err)
 	}
 	done("gateways and workloads are running")
