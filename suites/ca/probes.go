@@ -10,7 +10,7 @@ import "github.com/meshprobe/meshprobe/pkg/probe"
 func Probes() []probe.Probe {
 	return []probe.Probe{
 		NotSelfSigned, CACertsComplete, KeyMatches, IsCA, SignedByRoot, ChainOrder,
-		LifetimeLeft, LifetimeNested, LifetimeEnough, IstiodServesCACerts,
+		LifetimeLeft, LifetimeNested, LifetimeEnough, IstiodServesCACerts, ServingCertificate,
 		SigningKeyUsage, SigningSPIFFEID, SigningNoPath,
 	}
 }

@@ -97,6 +97,11 @@ var (
 		Doc: istioDoc, Section: "plug-in CA restart", Level: Must, URL: istioSrc + "pilot/pkg/bootstrap/certcontroller.go",
 		Quote: "istiod's serving certificate and every certificate that it issues chain to the CA in cacerts",
 	}
+	// IstioServingCertificate is what lets workloads reach their control plane.
+	IstioServingCertificate = Clause{
+		Doc: istioDoc, Section: "istiod serving certificate", Level: Must, URL: istioSrc + "security/pkg/nodeagent/caclient/providers/citadel/client.go",
+		Quote: "workloads verify istiod by istio-ca-root-cert and by the name that they connect to",
+	}
 	// IstioRootDistribution requires the root in every namespace.
 	IstioRootDistribution = Clause{
 		Doc: istioDoc, Section: "istio-ca-root-cert", Level: Must, URL: istioSrc + "pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go",
@@ -211,5 +216,6 @@ func istio() []Clause {
 		IstioGatewayAddress, IstioAutoPassthrough, IstioAutoPassthroughUnknown,
 		IstioServiceEntryHost, IstioRejectForeignRoot, IstioVerifiersAgree,
 		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets, IstioProxyRoots, IstioProxyPresents,
+		IstioServingCertificate,
 	}
 }
