@@ -14,7 +14,8 @@ import (
 // step begins when the one before is done everywhere. It looks at each cluster
 // again, so it also continues what was interrupted, and writes nothing where
 // nothing is missing. In the end it proves the result like [Verify], unless
-// Options.NoVerify.
+// Options.NoVerify, and only then ends the trust in the roots that
+// Options.Overlap kept.
 //
 // Errors are [*Error], joined where several clusters failed. events may be
 // nil.
@@ -32,10 +33,16 @@ func Apply(ctx context.Context, p *Plan, events cluster.Events) error {
 	if f.opts.NoVerify {
 		return nil
 	}
-	return f.verify(ctx)
+	return f.finish(ctx)
 }
 
 func (f *federation) run(ctx context.Context, s step) error {
+	if s.quiet {
+		changes, err := f.planStep(ctx, s)
+		if err != nil || len(changes) == 0 {
+			return err
+		}
+	}
 	if s.mesh != nil {
 		done := f.events.begin(s.word, "", s.title)
 		if err := s.mesh(ctx); err != nil {

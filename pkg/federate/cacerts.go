@@ -116,7 +116,7 @@ func planCACerts(_ context.Context, m *member) ([]Change, error) {
 func applyCACerts(ctx context.Context, m *member) error {
 	side := m.side()
 	if !m.ca.ok() {
-		if err := side.install(ctx, m.chain, m.f.root); err != nil {
+		if err := side.install(ctx, m.chain, m.f.root, m.ca.moving(m.f.root)); err != nil {
 			return err
 		}
 		if err := m.inspect(ctx); err != nil {

@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
@@ -19,6 +23,7 @@ import (
 const (
 	caKeySecret = "meshprobe-ca-key" // the CA key, from before the CSR until cacerts has it
 	caSecret    = "cacerts"
+	selfSigned  = "istio-ca-secret" // of an istiod without cacerts
 	caKeyKey    = "ca-key.pem"
 	caCertKey   = "ca-cert.pem"
 	rootCertKey = "root-cert.pem"
@@ -27,6 +32,13 @@ const (
 	// annotationRotates on the Secret of a waiting key is the mark of the CA that
 	// it is to replace.
 	annotationRotates = "meshprobe.io/rotates"
+
+	// annotationFormer on cacerts says what becomes of the roots that it trusts
+	// beside the shared one: a former… constant.
+	annotationFormer    = "meshprobe.io/former-roots"
+	formerUntilVerified = "until-verified" // Apply ends the trust in them
+	formerUntilDropped  = "until-dropped"  // Drop does
+	formerDropped       = "dropped"
 )
 
 // caSide is the side of one cluster on which its CA key lives. It speaks to
@@ -97,8 +109,8 @@ func (s caSide) renew(ctx context.Context, p issuer.Profile, mark string) error 
 }
 
 // install writes cacerts from the key that waits in the cluster and what was
-// signed for it.
-func (s caSide) install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate) error {
+// signed for it. With keep, the roots that it trusted before are still trusted.
+func (s caSide) install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate, keep bool) error {
 	have, err := s.m.get(ctx, secrets, s.m.ns, caKeySecret)
 	if err != nil {
 		return err
@@ -115,20 +127,38 @@ func (s caSide) install(ctx context.Context, chain []*x509.Certificate, root *x5
 	if err != nil {
 		return err
 	}
-	secretType := "Opaque"
-	if was != nil {
-		// The type of a Secret cannot change in place; only kubernetes.io/tls
-		// means another format to istiod.
-		if t, ok := was.Object["type"].(string); ok && t != "kubernetes.io/tls" {
-			secretType = t
-		}
+	roots := []*x509.Certificate{root}
+	if keep {
+		roots = withRoots(roots, certificates(secretData(was)[rootCertKey]))
 	}
-	return s.m.put(ctx, secrets, s.m.newSecret(caSecret, secretType, map[string][]byte{
+	return s.m.put(ctx, secrets, s.m.newSecret(caSecret, secretTypeOf(was), map[string][]byte{
 		caCertKey:   issuer.EncodeCertificates(chain[0]),
 		caKeyKey:    keyPEM,
-		rootCertKey: issuer.EncodeCertificates(root),
+		rootCertKey: issuer.EncodeCertificates(roots...),
 		chainKey:    append(issuer.EncodeCertificates(chain...), issuer.EncodeCertificates(root)...),
 	}))
+}
+
+// secretTypeOf is the type for a cacerts that replaces one: the type of a Secret
+// cannot change in place, and only kubernetes.io/tls means another format to
+// istiod.
+func secretTypeOf(was *unstructured.Unstructured) string {
+	if was != nil {
+		if t, ok := was.Object["type"].(string); ok && t != "kubernetes.io/tls" {
+			return t
+		}
+	}
+	return "Opaque"
+}
+
+// withRoots is roots and those of more that are not among them.
+func withRoots(roots, more []*x509.Certificate) []*x509.Certificate {
+	for _, c := range more {
+		if !slices.ContainsFunc(roots, c.Equal) {
+			roots = append(roots, c)
+		}
+	}
+	return roots
 }
 
 // tidy removes the key's first place once cacerts has it.
@@ -150,15 +180,31 @@ type caState struct {
 	Intermediate *x509.Certificate // nil where there is none that can be read
 	Root         *x509.Certificate
 	Problem      string // why it is not in force under the root; "" where it is
+	Bundle       []byte // root-cert.pem as it is
+	Former       string // a former… constant, "" where it never trusted two roots
 	present      bool
 	pendingKey   bool // a key waits in meshprobe-ca-key
 }
 
+// roots are those that it makes everybody trust.
+func (c caState) roots() []*x509.Certificate { return certificates(c.Bundle) }
+
+// trusts reports whether a root is among them.
+func (c caState) trusts(root *x509.Certificate) bool {
+	return root != nil && slices.ContainsFunc(c.roots(), root.Equal)
+}
+
 func (c caState) ok() bool { return c.Problem == "" && c.Intermediate != nil }
 
-// mark is the value of annotationCA for what was started with this CA.
+// mark is the value of annotationCA for what was started with this CA and, where
+// it trusts several, these roots.
 func (c caState) mark() string {
-	return issuer.SPKI(c.Intermediate)[:16] + "-" + c.Intermediate.SerialNumber.Text(16)
+	mark := issuer.SPKI(c.Intermediate)[:16] + "-" + c.Intermediate.SerialNumber.Text(16)
+	if len(c.roots()) > 1 {
+		sum := sha256.Sum256(c.Bundle)
+		mark += "-" + hex.EncodeToString(sum[:4])
+	}
+	return mark
 }
 
 // inspect reads cacerts and judges it against the root.
@@ -179,6 +225,7 @@ func (s caSide) inspect(ctx context.Context, root *x509.Certificate, now time.Ti
 	}
 	data := secretData(have)
 	c.Intermediate, c.Root = firstCert(data[caCertKey]), firstCert(data[rootCertKey])
+	c.Bundle, c.Former = data[rootCertKey], note(have, annotationFormer)
 	if err := s.judge(c, data, root, now); err != nil {
 		c.Problem = err.Error()
 	} else if note(pending, annotationRotates) == c.mark() {
@@ -196,8 +243,10 @@ func (s caSide) judge(c caState, data map[string][]byte, root *x509.Certificate,
 		return errors.New("it is incomplete")
 	case root == nil:
 		return errors.New("there is no shared root yet")
-	case !bytes.Equal(data[rootCertKey], issuer.EncodeCertificates(root)):
+	case !c.Root.Equal(root) || !bytes.Equal(c.Bundle, issuer.EncodeCertificates(c.roots()...)):
 		return errors.New("its root is not the shared root")
+	case len(c.roots()) > 1 && c.Former == "":
+		return errors.New("it has other roots beside the shared root")
 	case !c.Intermediate.IsCA || c.Intermediate.CheckSignatureFrom(root) != nil:
 		return errors.New("its certificate was not signed by the shared root")
 	case !bytes.Equal(data[chainKey], issuer.EncodeCertificates(c.Intermediate, root)):

@@ -24,6 +24,15 @@
 //	network, remote-secret              the control planes find each other
 //	verify          a handshake in every direction
 //
+// A cluster in use that gets another root goes through more of them
+// (Options.Overlap, [Move]), so that whoever was restarted and whoever was not
+// trust each other at every moment:
+//
+//	trust           after root: cacerts trusts both roots, its CA stays
+//	trust-rollout   istiod, every namespace, every proxy trust both
+//	retire          after verify: cacerts trusts the shared root only ([Drop])
+//	retire-rollout  nobody trusts the former root any more
+//
 // Each step looks at what is there and does only what is missing, so that an
 // Apply that was killed is continued by the next one, and one that has nothing
 // to do writes nothing.

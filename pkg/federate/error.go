@@ -10,6 +10,8 @@ import (
 // The steps of a federation, as events, plans and errors name them.
 const (
 	StepRoot            = "root"
+	StepTrust           = "trust"
+	StepTrustRollout    = "trust-rollout"
 	StepCSR             = "csr"
 	StepIntermediate    = "intermediate"
 	StepCACerts         = "cacerts"
@@ -24,6 +26,8 @@ const (
 	StepRotate          = "rotate"
 	StepServiceEntry    = "service-entry"
 	StepVerify          = "verify"
+	StepRetire          = "retire"
+	StepRetireRollout   = "retire-rollout"
 )
 
 // Error says in which step of which cluster something failed.

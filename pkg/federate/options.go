@@ -61,6 +61,16 @@ type Options struct {
 	// it; default 30 seconds.
 	RequestTimeout time.Duration
 
+	// Overlap moves a cluster that has another root without a call that fails for
+	// want of trust: everybody trusts both roots before the first certificate of
+	// the new one is signed, and the former ones are trusted until the handshakes
+	// of Verify hold. That takes two restarts of everything more. Where the CA in
+	// force is not known to be istiod's, there is no overlap.
+	Overlap bool
+
+	// KeepFormer leaves the former roots of an Overlap trusted until [Drop].
+	KeepFormer bool
+
 	// ServiceEntries adds a ServiceEntry SVC.NS.CLUSTER for each edge to
 	// another cluster's sidecar service, as Gloo Mesh does.
 	ServiceEntries bool

@@ -61,7 +61,7 @@ func NewPlan(ctx context.Context, set *cluster.Set, o Options) (*Plan, error) {
 	} else {
 		p.Steps = append(p.Steps, Step{Name: StepRoot, Title: "one shared root"})
 	}
-	for _, s := range f.steps()[1:] {
+	for _, s := range append(f.steps()[1:], f.last()...) {
 		changes, err := f.planStep(ctx, s)
 		if err != nil {
 			return nil, err

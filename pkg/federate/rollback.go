@@ -82,7 +82,7 @@ func undoRootConfigMaps(ctx context.Context, m *member) error {
 // CA. Where neither is there, the CA is not istiod's and nothing is known
 // about it.
 func (s caSide) trusted(ctx context.Context) (string, error) {
-	for _, name := range []string{caSecret, "istio-ca-secret"} {
+	for _, name := range []string{caSecret, selfSigned} {
 		o, err := s.m.get(ctx, secrets, s.m.ns, name)
 		if err != nil {
 			return "", err

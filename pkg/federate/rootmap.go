@@ -94,10 +94,7 @@ func planRootConfigMaps(ctx context.Context, m *member) ([]Change, error) {
 	for i := range items.Items {
 		seen[keyOf(&items.Items[i])] = &items.Items[i]
 	}
-	var root string
-	if m.f.root != nil {
-		root = string(issuer.EncodeCertificates(m.f.root))
-	}
+	root := m.wantedRoots()
 	var out []Change
 	for _, ns := range where {
 		if len(differing(seen, []string{ns}, root)) > 0 {
@@ -109,7 +106,19 @@ func planRootConfigMaps(ctx context.Context, m *member) ([]Change, error) {
 
 // applyRootConfigMaps waits until istiod has written the root everywhere.
 func applyRootConfigMaps(ctx context.Context, m *member) error {
-	return m.awaitRoot(ctx, string(issuer.EncodeCertificates(m.f.root)))
+	return m.awaitRoot(ctx, m.wantedRoots())
+}
+
+// wantedRoots is what istiod writes once it has read cacerts as it is, or as it
+// will be.
+func (m *member) wantedRoots() string {
+	switch {
+	case m.ca.ok() || m.ca.moving(m.f.root):
+		return string(m.ca.Bundle)
+	case m.f.root == nil:
+		return ""
+	}
+	return string(issuer.EncodeCertificates(m.f.root))
 }
 
 func (m *member) awaitRoot(ctx context.Context, root string) error {

@@ -27,8 +27,14 @@ type keySide interface {
 	request(ctx context.Context, p issuer.Profile) ([]byte, error)
 	// renew puts a new key beside the CA with that mark.
 	renew(ctx context.Context, p issuer.Profile, mark string) error
-	// install writes cacerts.
-	install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate) error
+	// install writes cacerts; with keep, the roots of before are trusted too.
+	install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate, keep bool) error
+	// trust adds a root to those of the CA in force, whose key stays the same; it
+	// does nothing where that CA is not known. former says until when both are
+	// trusted.
+	trust(ctx context.Context, root *x509.Certificate, former string) error
+	// retire ends the trust in all roots but one.
+	retire(ctx context.Context, root *x509.Certificate) error
 	// tidy removes the key's first place.
 	tidy(ctx context.Context) error
 	// inspect judges cacerts under a root.
@@ -61,6 +67,8 @@ type caCall struct {
 	Chain   []byte         `json:"chain,omitempty"`
 	Root    []byte         `json:"root,omitempty"`
 	Now     time.Time      `json:"now,omitzero"`
+	Keep    bool           `json:"keep,omitempty"`
+	Former  string         `json:"former,omitempty"`
 }
 
 // caAnswer is what it says.
@@ -70,6 +78,8 @@ type caAnswer struct {
 	Intermediate []byte `json:"intermediate,omitempty"`
 	Root         []byte `json:"root,omitempty"`
 	Problem      string `json:"problem,omitempty"`
+	Bundle       []byte `json:"bundle,omitempty"`
+	Former       string `json:"former,omitempty"`
 	Present      bool   `json:"present,omitempty"`
 	PendingKey   bool   `json:"pendingKey,omitempty"`
 }
@@ -118,13 +128,23 @@ func (s caSide) answer(ctx context.Context, call caCall) (a caAnswer, err error)
 		if len(chain) == 0 || root == nil {
 			return a, errors.New("there is no certificate to install")
 		}
-		err = s.install(ctx, chain, root)
+		err = s.install(ctx, chain, root, call.Keep)
+	case "trust", "retire":
+		root := firstCert(call.Root)
+		switch {
+		case root == nil:
+			err = errors.New("there is no root to " + call.Do)
+		case call.Do == "trust":
+			err = s.trust(ctx, root, call.Former)
+		default:
+			err = s.retire(ctx, root)
+		}
 	case "tidy":
 		err = s.tidy(ctx)
 	case "inspect":
 		var c caState
 		if c, err = s.inspect(ctx, firstCert(call.Root), call.Now); err == nil {
-			a = caAnswer{Intermediate: pemOf(c.Intermediate), Root: pemOf(c.Root), Problem: c.Problem, Present: c.present, PendingKey: c.pendingKey}
+			a = caAnswer{Intermediate: pemOf(c.Intermediate), Root: pemOf(c.Root), Problem: c.Problem, Bundle: c.Bundle, Former: c.Former, Present: c.present, PendingKey: c.pendingKey}
 		}
 	case "restore":
 		err = s.restore(ctx)
@@ -206,8 +226,18 @@ func (s agentSide) renew(ctx context.Context, p issuer.Profile, mark string) err
 	return err
 }
 
-func (s agentSide) install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate) error {
-	_, err := s.ask(ctx, caCall{Do: "install", Chain: issuer.EncodeCertificates(chain...), Root: pemOf(root)})
+func (s agentSide) install(ctx context.Context, chain []*x509.Certificate, root *x509.Certificate, keep bool) error {
+	_, err := s.ask(ctx, caCall{Do: "install", Chain: issuer.EncodeCertificates(chain...), Root: pemOf(root), Keep: keep})
+	return err
+}
+
+func (s agentSide) trust(ctx context.Context, root *x509.Certificate, former string) error {
+	_, err := s.ask(ctx, caCall{Do: "trust", Root: pemOf(root), Former: former})
+	return err
+}
+
+func (s agentSide) retire(ctx context.Context, root *x509.Certificate) error {
+	_, err := s.ask(ctx, caCall{Do: "retire", Root: pemOf(root)})
 	return err
 }
 
@@ -219,7 +249,7 @@ func (s agentSide) tidy(ctx context.Context) error {
 func (s agentSide) inspect(ctx context.Context, root *x509.Certificate, now time.Time) (caState, error) {
 	a, err := s.ask(ctx, caCall{Do: "inspect", Root: pemOf(root), Now: now})
 	return caState{
-		Intermediate: firstCert(a.Intermediate), Root: firstCert(a.Root), Problem: a.Problem, present: a.Present, pendingKey: a.PendingKey,
+		Intermediate: firstCert(a.Intermediate), Root: firstCert(a.Root), Problem: a.Problem, Bundle: a.Bundle, Former: a.Former, present: a.Present, pendingKey: a.PendingKey,
 	}, err
 }
 

@@ -14,12 +14,13 @@ import (
 // the API says, not a proof: that is [Verify].
 type ClusterStatus struct {
 	Cluster      string
-	Root         *x509.Certificate // of cacerts; nil without
-	Intermediate *x509.Certificate // of cacerts; nil without
-	Problem      string            // why cacerts is not the federation's; "" where it is
-	Since        time.Time         // when istiod was restarted for it; zero before
-	Outstanding  string            // the first step that has something to do, "" where none has
-	Changes      []Change          // what all the steps have to do
+	Root         *x509.Certificate   // of cacerts; nil without
+	Intermediate *x509.Certificate   // of cacerts; nil without
+	Former       []*x509.Certificate // other roots that are still trusted, as [Move] leaves them
+	Problem      string              // why cacerts is not the federation's; "" where it is
+	Since        time.Time           // when istiod was restarted for it; zero before
+	Outstanding  string              // the first step that has something to do, "" where none has
+	Changes      []Change            // what all the steps have to do
 }
 
 // Status looks at each cluster, in the order of the set, and writes nothing.
@@ -43,7 +44,7 @@ func Status(ctx context.Context, set *cluster.Set, o Options) ([]ClusterStatus, 
 		out[i].Cluster = m.name
 		byName[m.name] = &out[i]
 	}
-	for _, s := range f.steps()[1:] {
+	for _, s := range append(f.steps()[1:], f.last()...) {
 		changes, err := f.planStep(ctx, s)
 		if err != nil {
 			return nil, err
@@ -58,6 +59,9 @@ func Status(ctx context.Context, set *cluster.Set, o Options) ([]ClusterStatus, 
 	}
 	for i, m := range f.members {
 		out[i].Root, out[i].Intermediate, out[i].Problem = m.ca.Root, m.ca.Intermediate, m.ca.Problem
+		if m.ca.ok() {
+			out[i].Former = m.ca.roots()[1:]
+		}
 		if out[i].Since, err = m.since(ctx); err != nil {
 			return nil, wrap(StepIstiodRestart, m.name, err)
 		}

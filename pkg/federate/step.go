@@ -19,6 +19,8 @@ type federation struct {
 	members []*member
 	root    *x509.Certificate // nil before there is one
 	events  *emitter
+
+	dropping bool // former roots go, whoever kept them
 }
 
 // member is one cluster in such a run, with what the steps hand to each other.
@@ -37,6 +39,9 @@ type member struct {
 	chain []*x509.Certificate
 	token []byte // of this cluster's reader, for the others
 
+	overlaps bool // a plan: both roots will be trusted for a while
+	retired  bool // the former roots went just now
+
 	planned sync.Once // config, for plans: what remote secrets to here hold
 	config  []byte
 	confErr error
@@ -49,12 +54,15 @@ type step struct {
 	mesh        func(context.Context) error // once, instead of per cluster
 	plan        func(context.Context, *member) ([]Change, error)
 	apply       func(context.Context, *member) error
+	quiet       bool // told only where it has something to do, which plan says
 }
 
-// steps is the order of apply.
+// steps is the order of apply until the handshakes.
 func (f *federation) steps() []step {
 	steps := []step{
 		{word: StepRoot, title: "one shared root", mesh: f.ensureRoot},
+		{word: StepTrust, title: "the new root beside the old", plan: planTrust, apply: applyTrust, quiet: true},
+		{word: StepTrustRollout, title: "everybody trusts both roots", plan: planTrustRollout, apply: applyTrustRollout, quiet: true},
 		{word: StepCSR, title: "a CA key per cluster, kept there", plan: planCSR, apply: applyCSR},
 		{word: StepIntermediate, title: "an intermediate per cluster, signed by the root", plan: planIntermediate, apply: applyIntermediate},
 		{word: StepCACerts, title: "Secret cacerts", plan: planCACerts, apply: applyCACerts},
@@ -70,6 +78,14 @@ func (f *federation) steps() []step {
 		steps = append(steps, step{word: StepServiceEntry, title: "service entries", plan: planServiceEntries, apply: applyServiceEntries})
 	}
 	return steps
+}
+
+// last are the steps that come after the handshakes.
+func (f *federation) last() []step {
+	return []step{
+		{word: StepRetire, title: "the former roots go", plan: planRetire, apply: applyRetire, quiet: true},
+		{word: StepRetireRollout, title: "nobody trusts them any more", plan: planRetireRollout, apply: applyRetireRollout, quiet: true},
+	}
 }
 
 // ensureRoot makes sure that the root exists and is kept.

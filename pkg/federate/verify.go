@@ -4,6 +4,7 @@ package federate
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -32,13 +33,21 @@ func Verify(ctx context.Context, set *cluster.Set, o Options, events cluster.Eve
 	return f.verify(ctx)
 }
 
-func (f *federation) verify(ctx context.Context) error {
+func (f *federation) verify(ctx context.Context) error { return f.handshakes(ctx, f.root, "") }
+
+// handshakes opens one per direction and data plane, under a root, or, where it
+// is nil, under those that each CA hands out. when is told.
+func (f *federation) handshakes(ctx context.Context, root *x509.Certificate, when string) error {
 	try := f.opts.Handshake
 	if try == nil {
-		try = newHandshaker(f.set, f.root, f.opts.Now).try
+		try = newHandshaker(f.set, root, f.opts.Now).try
 	}
 	edges := f.directions()
-	done := f.events.begin(StepVerify, "", fmt.Sprintf("%d handshakes", len(edges)))
+	detail := fmt.Sprintf("%d handshakes", len(edges))
+	if when != "" {
+		detail += ", " + when
+	}
+	done := f.events.begin(StepVerify, "", detail)
 	err := each(edges, f.opts.Parallel, func(e cluster.Edge) error {
 		if err := f.converge(ctx, func(ctx context.Context) error { return try(ctx, e) }); err != nil {
 			return &Error{Step: StepVerify, Err: fmt.Errorf("%s (%s): %w", e, e.DataPlane, err)}
