@@ -23,7 +23,7 @@ var ServingCertificate = probe.DefineOn(probe.Meta{
 	About:   "The chain that istiod presents on port 15012 verifies against istio-ca-root-cert, as istio-agent and ztunnel verify it: now, for a server, up to one of those roots; and its DNS names hold istiod.istio-system.svc, to which they connect. Who issued it is judged by ca/istiod-serves-cacerts.",
 	Clause:  spec.IstioServingCertificate,
 	Causes:  append(cause.Chains(servingCauses()...), causeServingName),
-	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
+	After:   []string{"ca/istiod-serves-cacerts"},
 	Applies: "clusters",
 }, seen.Authorities(), judgeServingCertificate)
 
@@ -60,6 +60,8 @@ func judgeServingCertificate(a seen.Authority) []probe.Finding {
 		return []probe.Finding{probe.Breaking("istiod presents no certificate: " + a.ServingError)}
 	case len(a.Roots.Parsed()) == 0:
 		return []probe.Finding{probe.Skipping("istio-ca-root-cert of istio-system holds no root, which trust/root-configmap judges")}
+	case !distributed(a):
+		return []probe.Finding{probe.Skipping("istio-ca-root-cert of istio-system holds other roots than the CA, which trust/root-configmap judges")}
 	}
 	chain := seen.ChainEvidence("chain that istiod of "+a.Cluster+" presents", a.Serving, a.At)
 	opts := verifier.Options{Roots: a.Roots.Parsed(), At: a.At, Role: verifier.Server}
@@ -82,6 +84,21 @@ func judgeServingCertificate(a seen.Authority) []probe.Finding {
 		return []probe.Finding{probe.Failing(causeServingName, names, chain)}
 	}
 	return []probe.Finding{probe.Passing(names, chain)}
+}
+
+// distributed says that istio-system holds the roots of the CA, as far as they
+// are known.
+func distributed(a seen.Authority) bool {
+	for _, s := range []*seen.CASecret{a.Plugin, a.SelfSigned} {
+		if s != nil {
+			roots := s.Root
+			if len(roots) == 0 {
+				roots = s.CACert // older istiods write no root-cert.pem beside their own
+			}
+			return len(roots) == 0 || slices.Equal(a.Roots.SPKIs(), roots.SPKIs())
+		}
+	}
+	return true
 }
 
 // dnsNames lists the names of a certificate, as many as anybody reads.
