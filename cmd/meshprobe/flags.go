@@ -94,7 +94,8 @@ func (f *clusterFlags) open(t cluster.Topology) (cluster.Provider, error) {
 	if f.provider == kind.Name {
 		return f.kind.provider(t)
 	}
-	return &embedded.Provider{}, nil
+	p := &embedded.Provider{}
+	return p, p.Check(t)
 }
 
 // selectionFlags say which probes run, and how strictly.

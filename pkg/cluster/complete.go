@@ -108,7 +108,7 @@ func (ns *NamespaceSpec) complete(clusterName string, line int) error {
 			}
 		}
 	}
-	return nil
+	return ns.checkProxies(where, line)
 }
 
 func oneOf[T ~string](line int, field string, got T, want ...T) error {

@@ -51,7 +51,8 @@ type ClusterSpec struct {
 // NamespaceSpec is one namespace with its workloads.
 type NamespaceSpec struct {
 	Name      string         `yaml:"name" json:"name"`
-	MTLS      MTLSMode       `yaml:"mtls" json:"mtls"` // default STRICT
+	MTLS      MTLSMode       `yaml:"mtls" json:"mtls"`                   // default STRICT
+	Waypoint  string         `yaml:"waypoint" json:"waypoint,omitempty"` // in front of all its services; default: none. Real clusters only
 	Workloads []WorkloadSpec `yaml:"workloads" json:"workloads"`
 }
 
@@ -60,15 +61,17 @@ type WorkloadSpec struct {
 	Name           string       `yaml:"name" json:"name"`
 	ServiceAccount string       `yaml:"serviceAccount" json:"serviceAccount"` // default: the name
 	DataPlane      DataPlane    `yaml:"dataPlane" json:"dataPlane"`           // default sidecar
+	HBONE          bool         `yaml:"hbone" json:"hbone,omitempty"`         // a sidecar that takes HBONE on 15008 too. Real clusters only
 	MTLS           MTLSMode     `yaml:"mtls" json:"mtls"`                     // default: the namespace's
 	Service        *ServiceSpec `yaml:"service" json:"service,omitempty"`     // nil: not a server
 }
 
 // ServiceSpec is the service that selects a workload.
 type ServiceSpec struct {
-	Name     string `yaml:"name" json:"name"`         // default: the workload's
-	Port     uint16 `yaml:"port" json:"port"`         // default 9080
-	Protocol string `yaml:"protocol" json:"protocol"` // http | tcp | auto; default http
+	Name     string `yaml:"name" json:"name"`                   // default: the workload's
+	Port     uint16 `yaml:"port" json:"port"`                   // default 9080
+	Protocol string `yaml:"protocol" json:"protocol"`           // http | tcp | auto; default http
+	Waypoint string `yaml:"waypoint" json:"waypoint,omitempty"` // in front of it; default: the namespace's
 }
 
 // Host is the fully qualified name of a service in a namespace.

@@ -20,8 +20,8 @@
 //	workloads   those of the topology, each with the data plane it asks for
 //
 // and returns clusters that are not federated: each has a self-signed CA of its
-// own. A workload of the data plane ambient is a sidecar that speaks HBONE on
-// 15008, unless the installation brought a ztunnel: then it is that ztunnel's.
+// own. Unless the installation brought a ztunnel, a workload of the data plane
+// ambient is a pod that speaks HBONE itself: see package standin.
 //
 // Everything that reaches into a cluster is package live's; this package knows
 // how clusters come and go.

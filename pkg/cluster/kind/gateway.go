@@ -85,6 +85,15 @@ func eastWest(spec cluster.ClusterSpec) []*unstructured.Unstructured {
 	}
 }
 
+// waypoint is the Gateway of which istiod makes a waypoint, with a service
+// account of that name.
+func waypoint(namespace, name string) *unstructured.Unstructured {
+	return object("gateway.networking.k8s.io/v1", "Gateway", namespace, name, map[string]string{"istio.io/waypoint-for": "service"}, obj{"spec": obj{
+		"gatewayClassName": "istio-waypoint",
+		"listeners":        []any{obj{"name": "mesh", "port": int64(cluster.PortHBONE), "protocol": "HBONE"}},
+	}})
+}
+
 // balance is the load balancer of a cluster: both gateways are reached at the
 // address of the node, where kube-proxy takes what is for a load balancer.
 func (a *api) balance(ctx context.Context, address string) error {

@@ -34,16 +34,18 @@ func lasting(err error) error {
 }
 
 // rolledOut waits until the Deployments of some namespaces run what they are
-// told to run. When the time is over, the error tells of the pod that is stuck.
-func (a *api) rolledOut(ctx context.Context, namespaces []string) error {
+// told to run, those among them that somebody else makes by and by, as
+// namespace/name.
+func (a *api) rolledOut(ctx context.Context, namespaces, awaited []string) error {
 	var missing []string
 	err := wait.PollUntilContextCancel(ctx, aBit, true, func(ctx context.Context) (bool, error) {
 		list, err := a.kube.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, lasting(err)
 		}
-		missing = nil
+		missing = slices.Clone(awaited)
 		for i := range list.Items {
+			missing = slices.DeleteFunc(missing, func(name string) bool { return name == list.Items[i].Namespace+"/"+list.Items[i].Name })
 			if d := &list.Items[i]; slices.Contains(namespaces, d.Namespace) && !deployed(d) {
 				missing = append(missing, d.Namespace+"/"+d.Name)
 			}

@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"strings"
@@ -20,13 +21,22 @@ const (
 	injectLabel    = "sidecar.istio.io/inject"
 	modeLabel      = "istio.io/dataplane-mode"
 	tunnelLabel    = "networking.istio.io/tunnel"
+	useWaypoint    = "istio.io/use-waypoint"
 )
 
 // plane is what carries a workload here.
 type plane struct {
 	sidecar bool // has an Envoy
+	tunnel  bool // which takes HBONE besides
 	hbone   bool // speaks HBONE itself
 	ambient bool // is a ztunnel's
+}
+
+// planeFor is what carries a workload.
+func planeFor(w cluster.WorkloadSpec, ztunnel bool) plane {
+	p := planeOf(w.DataPlane, ztunnel)
+	p.tunnel = p.sidecar && w.HBONE
+	return p
 }
 
 // planeOf maps the data planes of a topology to what the installation has: in a
@@ -57,6 +67,9 @@ func workloads(spec cluster.ClusterSpec, image string, ztunnel bool) []*unstruct
 				out = append(out, service(ns.Name, *s))
 			}
 		}
+		for _, name := range ns.Waypoints() {
+			out = append(out, waypoint(ns.Name, name))
+		}
 		for _, w := range ns.Workloads {
 			out = append(out, deployment(spec, ns, w, services, image, ztunnel))
 		}
@@ -73,6 +86,9 @@ func namespaceObjects(ns cluster.NamespaceSpec, ztunnel bool) []*unstructured.Un
 		labels[injectionLabel] = "enabled"
 	case p.ambient:
 		labels[modeLabel] = "ambient"
+	}
+	if ns.Waypoint != "" {
+		labels[useWaypoint] = ns.Waypoint
 	}
 	out := []*unstructured.Unstructured{
 		object("v1", "Namespace", "", ns.Name, labels, nil),
@@ -115,6 +131,9 @@ func peerAuthentication(namespace, name string, selector obj, mode cluster.MTLSM
 // it istiod hands out the endpoints of the caller's own cluster only.
 func service(namespace string, s cluster.ServiceSpec) *unstructured.Unstructured {
 	labels := map[string]string{"app": s.Name, "service": s.Name, labelGlobal: "true"}
+	if s.Waypoint != "" {
+		labels[useWaypoint] = s.Waypoint
+	}
 	port := obj{"port": int64(s.Port), "targetPort": int64(s.Port), "protocol": "TCP"}
 	if s.Protocol != "auto" {
 		port["name"] = s.Protocol
@@ -142,15 +161,15 @@ func deployment(spec cluster.ClusterSpec, ns cluster.NamespaceSpec, w cluster.Wo
 		"replicas": int64(1),
 		"selector": obj{"matchLabels": obj{workloadLabel: w.Name}},
 		"template": obj{
-			"metadata": obj{"labels": pod, "annotations": proxyConfig(planeOf(w.DataPlane, ztunnel))},
-			"spec":     podSpec(spec.Name, spec.TrustDomain, ns.Name, w, planeOf(w.DataPlane, ztunnel), image),
+			"metadata": obj{"labels": pod, "annotations": proxyConfig(planeFor(w, ztunnel))},
+			"spec":     podSpec(spec.Name, spec.TrustDomain, ns.Name, w, planeFor(w, ztunnel), image),
 		},
 	}})
 }
 
 // podLabels say where a pod deviates from its namespace, and how it is called.
 func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) obj {
-	own, others := planeOf(w.DataPlane, ztunnel), planeOf(namespacePlane(ns), ztunnel)
+	own, others := planeFor(w, ztunnel), planeOf(namespacePlane(ns), ztunnel)
 	out := obj{}
 	if own.sidecar != others.sidecar {
 		out[injectLabel] = strconv.FormatBool(own.sidecar)
@@ -158,19 +177,19 @@ func podLabels(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, ztunnel bool) o
 	if own.ambient != others.ambient {
 		out[modeLabel] = map[bool]string{true: "ambient", false: "none"}[own.ambient]
 	}
-	if own.hbone {
+	if own.hbone || own.tunnel {
 		out[tunnelLabel] = "http"
 	}
 	return out
 }
 
-// proxyConfig keeps a sidecar from speaking HBONE, whatever the mesh
-// configuration says: callers would then not use mTLS on its own port.
+// proxyConfig says whether a sidecar speaks HBONE, whatever the mesh
+// configuration says: callers of one that does not use mTLS on its own port.
 func proxyConfig(p plane) obj {
 	if !p.sidecar {
 		return obj{}
 	}
-	return obj{"proxy.istio.io/config": "proxyMetadata:\n  ISTIO_META_ENABLE_HBONE: \"false\"\n"}
+	return obj{"proxy.istio.io/config": fmt.Sprintf("proxyMetadata:\n  ISTIO_META_ENABLE_HBONE: %q\n", strconv.FormatBool(p.tunnel))}
 }
 
 // podSpec is what a workload runs: a program that answers with its name.
