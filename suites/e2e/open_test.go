@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +47,7 @@ func known(name string) error {
 // federated is an embedded mesh.
 func federated(t *testing.T) *cluster.Set {
 	t.Helper()
-	set, err := (&embedded.Provider{}).Open(t.Context(), topology(t), nil)
+	set, err := (&embedded.Provider{}).Open(t.Context(), kindtest.Topology(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +61,7 @@ func running(t *testing.T) *cluster.Set {
 	t.Helper()
 	var top cluster.Topology
 	if probetest.Topology() != "" {
-		top = topology(t)
+		top = kindtest.Topology(t)
 	} else {
 		var err error
 		if top, err = live.Contexts(nil, strings.Split(probetest.Contexts(), ",")); err != nil {
@@ -75,29 +74,6 @@ func running(t *testing.T) *cluster.Set {
 	}
 	closing(t, set)
 	return set
-}
-
-// topology is the one of the flags.
-func topology(t *testing.T) cluster.Topology {
-	t.Helper()
-	path := probetest.Topology()
-	if path == "" {
-		top, err := cluster.Default(2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return top
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	top, err := cluster.ParseTopology(file)
-	if err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-	return top
 }
 
 func closing(t *testing.T, set *cluster.Set) {

@@ -94,11 +94,30 @@ func provider(t *testing.T, cannot func(why string, args ...any)) (*kind.Provide
 		}
 	}
 	p.AppBinary = build(t)
-	topology, err := cluster.Default(2)
+	return p, Topology(t)
+}
+
+// Topology is the one that the flags name, or the default one of two clusters.
+func Topology(t *testing.T) cluster.Topology {
+	t.Helper()
+	path := probetest.Topology()
+	if path == "" {
+		top, err := cluster.Default(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return top
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, topology
+	defer file.Close()
+	top, err := cluster.ParseTopology(file)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return top
 }
 
 // lab takes what a lab built from sources: a node image, an Istio and what its
