@@ -36,10 +36,10 @@ type verb struct {
 func (c *cli) verbs() []verb {
 	return []verb{
 		{"plan", "Say what federating the clusters would change", "plan prints, as a diff and without keys, what federating would change. It\nwrites nothing.", planned, planned, false, true},
-		{"apply", "Federate the clusters and prove it by handshakes", "apply gives the clusters one shared root and an intermediate each, restarts\nwhat must take new certificates, lets the control planes find each other, and\nproves the result by a real handshake in every direction. What was interrupted it\ncontinues, and what is done already it leaves alone.", applied, applied, true, true},
+		{"apply", "Federate the clusters and prove it by handshakes", "apply gives the clusters one shared root and an intermediate each, restarts\nwhat must take new certificates, lets the control planes find each other, and\nproves the result by a real handshake in every direction. What was interrupted it\ncontinues, and what is done already it leaves alone.\n\nOn running clusters, everybody trusts the old and the new root first, and the old\none goes when the handshakes hold, so that no call fails for want of trust: this\nrestarts everything three times. --at-once restarts everything once instead, and\ncalls within a cluster fail until that is over.", applied, applied, true, true},
 		{"verify", "Prove by handshakes that the clusters trust each other", "verify opens a real handshake in every direction over every data plane. On\nembedded it federates the clusters first.", verified, proved, false, false},
 		{"status", "Say how far the federation of each cluster came", "status prints root, intermediate and outstanding steps of each cluster, as its\nKubernetes API tells them. On embedded it does so before and after apply.", stated, statedLive, false, false},
-		{"rotate", "Give each cluster a new CA under the same root", "rotate makes a new CA key and intermediate for each cluster under the same root,\nand renews every certificate. Old and new chain to the same root, so no call\nneed fail. On embedded it federates the clusters first.", rotated, rotatedLive, true, true},
+		{"rotate", "Give each cluster a new CA, under the same root or a new one", "rotate makes a new CA key and intermediate for each cluster under the same root,\nand renews every certificate. Old and new chain to the same root, so no call\nneed fail.\n\nWith --new-root it moves the clusters to another root: first everybody trusts\nboth, then each cluster gets an intermediate of the new one, and handshakes prove\nit before, between and after. The old root stays trusted until --drop-old-root,\nwhich first proves that nobody needs it. On embedded rotate federates the\nclusters first.", rotated, rotatedLive, true, true},
 		{"rollback", "Put back what was there before", "rollback puts back, byte for byte, what was there before apply. On embedded it\napplies first and then compares every object with what it was.", rolledBack, rolledBackLive, true, false},
 	}
 }
@@ -81,6 +81,12 @@ clusters, does what it is asked, says what came of it, and closes them.`,
 		}
 		clusters.add(sub)
 		running.add(sub, v.writes)
+		switch v.name {
+		case "rotate":
+			running.rotate.add(sub)
+		case "plan", "apply":
+			running.addAtOnce(sub)
+		}
 		root.add(sub)
 		sub.Flags().Lookup("provider").Usage = "what opens the clusters: embedded or live"
 		cmd.AddCommand(sub)
@@ -98,6 +104,7 @@ type federating struct {
 	live   bool // running clusters
 	write  bool // that may be changed
 	rooted bool // it is known where the root is kept
+	rotate rotateFlags
 }
 
 // output keeps the first error of what is written, so that whoever prints need
@@ -135,7 +142,7 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, runni
 	if running.allowAgent {
 		do = withAgents(running.agentImage, do)
 	}
-	f.out = &output{to: c.Out}
+	f.out, f.rotate = &output{to: c.Out}, running.rotate
 	f.say("meshprobe federate %s   %s · %s", v.name, f.set.Provider, f.names())
 	if f.opts.Issuer != nil {
 		f.say("%s", f.opts.Issuer)
@@ -272,26 +279,6 @@ func directions(set *cluster.Set) map[string][]string {
 	return out
 }
 
-func rotated(ctx context.Context, f *federating) error {
-	if err := f.federateAll(ctx, false); err != nil {
-		return err
-	}
-	f.say("")
-	return rotatedLive(ctx, f)
-}
-
-func rotatedLive(ctx context.Context, f *federating) error {
-	begin := time.Now()
-	p := &steps{w: f.out, all: len(f.set.Clusters)}
-	err := federate.Rotate(ctx, f.set, f.opts, p.event)
-	p.end(err == nil)
-	if err != nil {
-		return err
-	}
-	f.say("\n%s have new CAs under the same root: proved by a handshake in every direction, in %s", f.names(), elapsed(time.Since(begin)))
-	return nil
-}
-
 func stated(ctx context.Context, f *federating) error {
 	f.say("before")
 	if err := f.state(ctx); err != nil {
@@ -341,6 +328,9 @@ func (f *federating) state(ctx context.Context) error {
 		f.say("  %s", s.Cluster)
 		f.say("    root           %s", certificate(s.Root))
 		f.say("    intermediate   %s", certificate(s.Intermediate))
+		if len(s.Former) > 0 {
+			f.say("    former roots   %d trusted still; they go with federate rotate --drop-old-root", len(s.Former))
+		}
 		switch {
 		case s.Outstanding != "":
 			f.say("    outstanding    %d changes, from the step %s on", len(s.Changes), s.Outstanding)

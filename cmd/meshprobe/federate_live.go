@@ -32,6 +32,9 @@ type federateLive struct {
 
 	allowAgent bool
 	agentImage string
+
+	atOnce bool
+	rotate rotateFlags
 }
 
 func (f *federateLive) add(cmd *cobra.Command, writes bool) {
@@ -48,6 +51,10 @@ func (f *federateLive) add(cmd *cobra.Command, writes bool) {
 	}
 }
 
+func (f *federateLive) addAtOnce(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.atOnce, "at-once", false, "replace other roots in one restart of everything instead of three, during which calls fail")
+}
+
 // chosenProvider is "live" where flags name running clusters.
 func (f *federateLive) chosenProvider(provider string) string {
 	if f.chosen("contexts") {
@@ -61,7 +68,7 @@ func (f *federateLive) only(provider string) error {
 	if provider == live.Name {
 		return nil
 	}
-	for _, name := range []string{"write", "mesh", "allow-agent", "agent-image", "server", "gateway-address", "step-timeout", "kubeconfig", "cluster-name", "network", "trust-domain", "revision", "root-namespace"} {
+	for _, name := range []string{"write", "mesh", "allow-agent", "agent-image", "at-once", "server", "gateway-address", "step-timeout", "kubeconfig", "cluster-name", "network", "trust-domain", "revision", "root-namespace"} {
 		if f.chosen(name) {
 			return &usageError{msg: "--" + name + " is for running clusters, the provider is " + provider, hint: "name them: --contexts EAST,WEST"}
 		}
@@ -161,7 +168,7 @@ type contextAddresses struct{ servers, gateways map[string]string }
 
 // options are those of pkg/federate that clusters and flags decide.
 func (f *federateLive) options(ctx context.Context, set *cluster.Set, at contextAddresses, o *federate.Options) error {
-	o.Mesh, o.StepTimeout, o.VerifyTimeout = f.mesh, f.timeout, 2*time.Minute
+	o.Mesh, o.StepTimeout, o.VerifyTimeout, o.Overlap = f.mesh, f.timeout, 2*time.Minute, !f.atOnce
 	o.Namespaces, o.Revisions = map[string]string{}, map[string]string{}
 	o.Servers, o.GatewayAddresses = map[string]string{}, map[string]string{}
 	for i, c := range set.Clusters {
