@@ -12,6 +12,7 @@ package standin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -31,17 +32,27 @@ import (
 )
 
 const (
-	lookEvery = 2 * time.Second // at files that the kubelet renews
+	lookEvery = 2 * time.Second // at files that the kubelet renews, and at istiod while it does not answer
 	callTime  = 10 * time.Second
 	maxFile   = 1 << 20
 )
 
-// Pod is one pod. Every field but Service and Now is required.
+// Pod is one pod. Workload (its Service may be nil), TrustDomain and the files
+// are required.
 type Pod struct {
 	Workload    cluster.Workload // who it is, where it is, its mode and its service
 	TrustDomain string           // of the mesh
 	TokenFile   string           // service account token with the audience istio-ca
 	RootFile    string           // root-cert.pem of istio-ca-root-cert
+
+	// Dial reaches istiod; nil is a net.Dialer.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	// Listen opens a port of the pod; nil listens on all of its addresses.
+	Listen func(ctx context.Context, port uint16) (net.Listener, error)
+
+	// Look is how often the files are looked at; 0 means 2 s.
+	Look time.Duration
 
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -84,7 +95,7 @@ func (p *Pod) listen(ctx context.Context, held *holder, listeners map[uint16]fun
 	var mu sync.Mutex
 	var errs []error
 	for port, serve := range listeners {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(int(port)))
+		l, err := p.open(ctx, port)
 		if err != nil {
 			return fmt.Errorf("standin: %w", err)
 		}
@@ -99,6 +110,20 @@ func (p *Pod) listen(ctx context.Context, held *holder, listeners map[uint16]fun
 	held.keep(ctx)
 	running.Wait()
 	return errors.Join(errs...)
+}
+
+func (p *Pod) open(ctx context.Context, port uint16) (net.Listener, error) {
+	if p.Listen != nil {
+		return p.Listen(ctx, port)
+	}
+	return new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(int(port)))
+}
+
+func (p *Pod) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if p.Dial != nil {
+		return p.Dial(ctx, addr)
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
 }
 
 // port maps a port of the pod's own service to the port of the pod.
@@ -116,7 +141,7 @@ type holder struct {
 
 // await asks until there is a certificate; its error is the context's.
 func (h *holder) await(ctx context.Context) error {
-	again := time.NewTicker(lookEvery)
+	again := time.NewTicker(cmp.Or(h.pod.Look, lookEvery))
 	defer again.Stop()
 	for h.renew(ctx) != nil {
 		select {
@@ -131,7 +156,7 @@ func (h *holder) await(ctx context.Context) error {
 // keep renews the certificate at half of its life, and when the roots change,
 // until the context ends.
 func (h *holder) keep(ctx context.Context) {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(cmp.Or(h.pod.Look, lookEvery))
 	defer look.Stop()
 	for {
 		select {
@@ -173,9 +198,7 @@ func (h *holder) renew(ctx context.Context) error {
 	}
 	w := h.pod.Workload
 	client := &istioca.Client{
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		},
+		Dial:  h.pod.dial,
 		Roots: pool, ClusterID: w.Cluster, Now: h.pod.Now,
 		Token: func(context.Context) (string, error) {
 			token, err := read(h.pod.TokenFile)
