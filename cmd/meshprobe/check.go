@@ -22,6 +22,7 @@ type checkFlags struct {
 	output    outputFlags
 	observing observingFlags
 	rbac      rbacFlags
+	guest     guestFlags
 }
 
 func (c *cli) checkCommand() *cobra.Command {
@@ -38,21 +39,29 @@ Nothing is changed: a guard in front of each API lets get, list and watch
 through, and the create of TokenRequest, SelfSubjectAccessReview and
 port-forward, and nothing else. Private keys stay in memory. What takes a place
 inside the pod network is skipped, with what would reach it. A permission that
-is missing skips what needs it, and is named.`,
+is missing skips what needs it, and is named.
+
+--allow-agent puts one short-lived pod into each cluster, in a namespace of its
+own, that carries TCP streams for this check and for nobody else, to the
+addresses that the check names and no others; TLS stays end to end. It is
+removed at the end, also after an interrupt, and where meshprobe is killed it
+ends by itself within a minute.`,
 		Example: `  meshprobe check --contexts east,west
   meshprobe check --contexts east,west --junit report.xml --strict
+  meshprobe check --contexts east,west --allow-agent --agent-image REGISTRY/meshprobe:TAG
   meshprobe check --topology mesh.yaml --kubeconfig east.yaml --kubeconfig west.yaml
   meshprobe check --print-rbac | kubectl apply -f -`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.rbac.asked {
-				return f.rbac.write(c.Out)
+				return f.rbac.write(c.Out, f.guest.allowed)
 			}
 			return c.check(cmd.Context(), f)
 		},
 	}
 	f.live.add(cmd)
 	f.rbac.add(cmd)
+	f.guest.add(cmd)
 	f.selection.add(cmd)
 	f.output.add(cmd)
 	f.output.conformance.add(cmd)
@@ -67,6 +76,9 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	}
 	provider, err := f.live.provider(topology)
 	if err != nil {
+		return err
+	}
+	if provider.Options.Agent, err = f.guest.agent(); err != nil {
 		return err
 	}
 	plan, runner, err := c.planned(f.selection, f.observing, f.output)

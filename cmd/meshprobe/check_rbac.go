@@ -18,8 +18,8 @@ func (f *rbacFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.asked, "print-rbac", false, "print the least that a check must be allowed, as manifests, and do nothing else")
 }
 
-func (f *rbacFlags) write(w io.Writer) error {
-	text, err := live.RBAC()
+func (f *rbacFlags) write(w io.Writer, agent bool) error {
+	text, err := live.RBAC(agent)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -84,7 +86,7 @@ func observeRemoteSecret(ctx context.Context, env *probe.Env, p cluster.Pair) (r
 	}
 	look, cancel := seen.Short(ctx)
 	defer cancel()
-	if err := o.try(look, secret.Data[o.To]); err != nil {
+	if err := o.try(look, p.A, secret.Data[o.To]); err != nil {
 		return o, err
 	}
 	if o.Problem != "" {
@@ -118,18 +120,23 @@ func (o *remoteSecretSeen) find(ctx context.Context, k kubernetes.Interface) (*c
 	return s, err
 }
 
-// try uses the kubeconfig as istiod would. What goes wrong is kept without the
-// kubeconfig's content; the error is an API's that is in trouble itself.
-func (o *remoteSecretSeen) try(ctx context.Context, kubeconfig []byte) error {
+// try uses the kubeconfig as istiod would, from where istiod runs as far as the
+// provider stands there. What goes wrong is kept without the kubeconfig's
+// content; the error is an API's that is in trouble itself, or the provider's.
+func (o *remoteSecretSeen) try(ctx context.Context, from cluster.Cluster, kubeconfig []byte) error {
 	config, problem := loadKubeconfig(kubeconfig)
 	if problem != "" {
 		o.Problem = problem
 		return nil
 	}
-	k, err := kubernetes.NewForConfig(config)
+	if out, ok := cluster.As[cluster.Egress](from); ok {
+		config.Dial = func(ctx context.Context, _, addr string) (net.Conn, error) { return out.DialOut(ctx, addr) }
+	}
+	k, done, err := client(config)
+	defer done()
 	if err != nil {
 		o.Problem = "the kubeconfig makes no client"
-		return nil //nolint:nilerr // what is wrong with it is observed, and its text may hold a credential
+		return nil // the error may hold a credential
 	}
 	if o.Reached, err = clusterUID(ctx, k); err != nil {
 		return o.failed(err)
@@ -142,8 +149,21 @@ func (o *remoteSecretSeen) try(ctx context.Context, kubeconfig []byte) error {
 	return nil
 }
 
+// client speaks over connections of its own, which done closes.
+func client(config *rest.Config) (k kubernetes.Interface, done func(), err error) {
+	over, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	k, err = kubernetes.NewForConfigAndClient(config, over)
+	return k, func() { utilnet.CloseIdleConnectionsFor(over.Transport) }, err
+}
+
 // failed keeps what the credentials or the way are to blame for.
 func (o *remoteSecretSeen) failed(err error) error {
+	if far, ok := errors.AsType[*cluster.OutOfReachError](err); ok {
+		return far
+	}
 	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
 		switch status.Status().Code {
 		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:

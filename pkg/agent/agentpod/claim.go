@@ -145,7 +145,7 @@ func (g *Guest) abandoned(ctx context.Context) (bool, error) {
 		return hopeless(pod) || time.Since(pod.CreationTimestamp.Time) > DefaultWait, nil
 	}
 	idle, err := health(ctx, g.o.Forward, pod, "")
-	return err == nil && idle > gone, nil //nolint:nilerr // it may just have ended: the next look says
+	return err == nil && idle > gone, nil // it may just have ended: the next look says
 }
 
 func ended(job *batchv1.Job) bool {

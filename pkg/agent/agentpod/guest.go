@@ -111,6 +111,9 @@ func (g *Guest) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return Dial(ctx, g.o.Forward, g.pod, g.token, addr)
 }
 
+// Knows says whether the guest was told of a host.
+func (g *Guest) Knows(host string) bool { return slices.Contains(g.o.Hosts, host) }
+
 // greet keeps the guest from thinking that its owner is gone.
 func (g *Guest) greet(ctx context.Context) {
 	tick := time.NewTicker(greeting)

@@ -16,13 +16,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // Cluster is one running cluster, attached to. It implements cluster.Cluster
 // and, as abilities, cluster.Kube, cluster.Identities, cluster.Bundles,
-// cluster.Resolver, cluster.Dumper and cluster.Vantage. It is safe for
-// concurrent use.
+// cluster.Resolver, cluster.Dumper, cluster.Vantage and cluster.Egress. It is
+// safe for concurrent use.
 type Cluster struct {
 	config Config
 	facts  Facts
@@ -36,6 +37,9 @@ type Cluster struct {
 	identities identityCache
 	forwards   *forwarder
 	handedOut  handedOut
+	guest      *agentpod.Guest // nil where there is none; set before the cluster is used
+	uninvited  string          // why there is none although one was allowed
+	hosted     func(context.Context) error
 	close      func()
 	closeOnce  sync.Once
 
@@ -51,6 +55,7 @@ var (
 	_ cluster.Resolver   = (*Cluster)(nil)
 	_ cluster.Dumper     = (*Cluster)(nil)
 	_ cluster.Vantage    = (*Cluster)(nil)
+	_ cluster.Egress     = (*Cluster)(nil)
 )
 
 // Attach makes the clients of a cluster and discovers what its mesh says of
@@ -125,17 +130,26 @@ func (c *Cluster) Dynamic() dynamic.Interface { return c.dynamic }
 // APIServer is the address of the kubeconfig.
 func (c *Cluster) APIServer() cluster.APIServer { return c.api }
 
-// Close ends every stream into the cluster. The cluster itself stays as it is.
-func (c *Cluster) Close(context.Context) error {
+// Close removes the agent, where there is one, and ends every stream into the
+// cluster, which is then as it was.
+func (c *Cluster) Close(ctx context.Context) (err error) {
 	c.closeOnce.Do(func() {
+		if c.hosted != nil {
+			if err = c.hosted(ctx); err != nil {
+				err = &AgentError{Cluster: c.Name(), Err: err}
+			}
+		}
 		c.forwards.Close()
 		c.close()
 	})
-	return nil
+	return err
 }
 
-// direct dials from where this process stands.
+// direct dials from the agent, else from where this process stands.
 func (c *Cluster) direct(ctx context.Context, addr string) (net.Conn, error) {
+	if c.guest != nil {
+		return c.throughGuest(ctx, addr)
+	}
 	if d := c.config.Options.Direct; d != nil {
 		return d(ctx, addr)
 	}

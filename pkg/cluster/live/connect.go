@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -26,11 +27,13 @@ func connect(cfg Config) (*Cluster, error) {
 		return nil, errors.New("no way to its API")
 	}
 	config := rest.CopyConfig(cfg.REST)
-	config.QPS, config.Burst = -1, -1 // the engine bounds what is in flight
-	config.UserAgent = "meshprobe"
-	config.WarningHandler = rest.NoWarnings{}
+	quiet(config)
 	if !cfg.Options.Write {
-		config.Wrap(readOnly)
+		prefix, err := prefixOf(config)
+		if err != nil {
+			return nil, err
+		}
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &guard{next: next, prefix: prefix} })
 	}
 	c := &Cluster{config: cfg, rest: config}
 	short := rest.CopyConfig(config)
@@ -52,6 +55,23 @@ func connect(cfg Config) (*Cluster, error) {
 	c.forwards = newForwarder(config)
 	c.inventory.c, c.identities.c = c, c
 	return c, nil
+}
+
+// quiet makes a configuration that says who asks, and nothing to the user.
+func quiet(config *rest.Config) {
+	config.QPS, config.Burst = -1, -1 // the engine bounds what is in flight
+	config.UserAgent = "meshprobe"
+	config.WarningHandler = rest.NoWarnings{}
+}
+
+// prefixOf is the path under which a proxy serves an API, without the slash at
+// its end; "" for an API of its own.
+func prefixOf(config *rest.Config) (string, error) {
+	u, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return "", fmt.Errorf("address of the API: %w", err)
+	}
+	return strings.TrimRight(u.EscapedPath(), "/"), nil
 }
 
 func closeIdle(client *http.Client) { utilnet.CloseIdleConnectionsFor(client.Transport) }

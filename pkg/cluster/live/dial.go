@@ -21,9 +21,6 @@ import (
 // all.
 const controlTime = 2 * time.Second
 
-// needsInside is the hint where only a place in the pod network would do.
-const needsInside = "run meshprobe in a pod of the cluster: kubectl apply -f deploy/"
-
 // route is how an address is met: in a pod, at a gateway, or not at all.
 type route struct {
 	pod  *corev1.Pod
@@ -33,24 +30,22 @@ type route struct {
 }
 
 // Dial implements cluster.Cluster. A pod, a service and a name of the cluster
-// are met by port-forward (directly where Config.Inside); what a Service or
-// Gateway of any of the joined clusters names as an outside address is dialed
-// directly. Everything else is an *cluster.OutOfReachError and is not dialed.
+// are met by port-forward (through the agent where there is one, directly where
+// Config.Inside); what a Service or Gateway of any of the joined clusters names
+// as an outside address is dialed through the agent, else directly. Everything else is an *cluster.OutOfReachError and is not dialed.
 func (c *Cluster) Dial(ctx context.Context, from cluster.Workload, addr string) (net.Conn, error) {
 	r := c.route(ctx, from, addr)
 	switch {
 	case r.err != nil:
 		return nil, r.err
-	case r.pod != nil && !c.config.Inside:
+	case r.pod != nil && !c.standsBy(r.pod):
 		return c.forwards.dial(ctx, r.pod, r.port)
 	case r.pod != nil:
 		return c.direct(ctx, net.JoinHostPort(r.pod.Status.PodIP, strconv.Itoa(int(r.port))))
 	}
 	conn, err := c.direct(ctx, r.at)
-	if err != nil && silent(err) && !c.answersAtAll(ctx, r.at) {
-		return nil, &cluster.OutOfReachError{
-			Addr: addr, Why: "nothing at that address answers from where meshprobe runs, on any port of the gateway", Hint: needsInside,
-		}
+	if err != nil && !c.inside() && silent(err) && !c.answersAtAll(ctx, r.at) {
+		return nil, c.notInside(addr, "nothing at that address answers from where meshprobe runs, on any port of the gateway")
 	}
 	return conn, err
 }
@@ -151,7 +146,7 @@ func (c *Cluster) route(ctx context.Context, from cluster.Workload, addr string)
 	case c.outside(ctx, host):
 		return route{at: addr}
 	}
-	return route{err: &cluster.OutOfReachError{Addr: addr, Why: "it is neither of this cluster nor an outside address of a gateway", Hint: needsInside}}
+	return route{err: &cluster.OutOfReachError{Addr: addr, Why: "it is neither of this cluster nor an outside address of a gateway"}}
 }
 
 func failed(err error) route { return route{err: &net.OpError{Op: "dial", Net: "tcp", Err: err}} }
@@ -188,14 +183,12 @@ func (c *Cluster) elsewhere(ctx context.Context, inv *inventory, addr, host stri
 // intoPod is a stream into a pod, where one can be had that means something.
 func (c *Cluster) intoPod(p *corev1.Pod, port uint16, addr string) route {
 	r := route{pod: p, port: port}
-	if c.config.Inside {
+	if c.standsBy(p) {
 		return r
 	}
 	captured := hasSidecar(p) || p.Annotations[redirection] == "enabled"
 	if captured && !ownPort(port) {
-		r.err = &cluster.OutOfReachError{
-			Addr: addr, Why: "a port-forward enters the pod behind its proxy, so it would meet the application and prove nothing", Hint: needsInside,
-		}
+		r.err = c.notInside(addr, "a port-forward enters the pod behind its proxy, so it would meet the application and prove nothing")
 	}
 	return r
 }

@@ -46,7 +46,7 @@ func (inv *inventory) ambientGateways(network string) []gatewayAt {
 // no other workload.
 func (c *Cluster) Detour(ctx context.Context, w cluster.Workload) (cluster.Endpoint, bool) {
 	inv, err := c.inventory.get(ctx)
-	if err != nil || w.Service == nil || w.DataPlane != cluster.Sidecar || c.config.Inside || !c.alone(ctx, inv, w) {
+	if err != nil || w.Service == nil || w.DataPlane != cluster.Sidecar || c.inside() || !c.alone(ctx, inv, w) {
 		return cluster.Endpoint{}, false
 	}
 	for _, key := range slices.Sorted(maps.Keys(inv.services)) {

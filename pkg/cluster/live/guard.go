@@ -17,14 +17,20 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("read-only: %s %s is not sent to the cluster", e.Verb, e.Resource)
 }
 
-// readOnly makes a transport that refuses whatever could change a cluster.
-func readOnly(next http.RoundTripper) http.RoundTripper { return &guard{next: next} }
-
-type guard struct{ next http.RoundTripper }
+// guard is a transport that refuses whatever could change a cluster.
+type guard struct {
+	next   http.RoundTripper
+	prefix string                         // of the paths of the API, without a slash at its end
+	also   func(method, path string) bool // lets more through; may be nil
+}
 
 // RoundTrip implements http.RoundTripper.
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := allowed(r); err != nil {
+	path, ok := strings.CutPrefix(r.URL.EscapedPath(), g.prefix)
+	if !ok {
+		path = "" // no path of this API
+	}
+	if err := allowed(r.Method, path); err != nil && (g.also == nil || !g.also(r.Method, path)) {
 		if r.Body != nil {
 			_ = r.Body.Close() // a RoundTripper closes it in every case
 		}
@@ -68,10 +74,10 @@ func discovery() []string {
 
 // allowed says whether a request is one of those that change nothing. What it
 // does not understand is refused.
-func allowed(r *http.Request) error {
-	t, ok := parse(r.URL.EscapedPath())
-	verb := strings.ToLower(r.Method)
-	refused := &RefusedError{Verb: verbOf(r, t), Resource: t.String()}
+func allowed(method, path string) error {
+	t, ok := parse(path)
+	verb := strings.ToLower(method)
+	refused := &RefusedError{Verb: verbOf(method, t), Resource: t.String()}
 	switch {
 	case !ok:
 		refused.Resource = "a path that is no resource"
@@ -95,8 +101,8 @@ func (t target) groupFits() bool {
 	return t.group == ""
 }
 
-func verbOf(r *http.Request, t target) string {
-	switch r.Method {
+func verbOf(method string, t target) string {
+	switch method {
 	case http.MethodPost:
 		return "create"
 	case http.MethodPut:
@@ -106,7 +112,7 @@ func verbOf(r *http.Request, t target) string {
 			return "deletecollection"
 		}
 	}
-	return strings.ToLower(r.Method)
+	return strings.ToLower(method)
 }
 
 // parse reads a path of the Kubernetes API (k8s.io/apiserver

@@ -30,6 +30,10 @@ type Options struct {
 	// Write opens the guard for changes, which only federation makes.
 	Write bool
 
+	// Agent, where set, lets each cluster that this process does not run in have
+	// an agent until it is closed. The guard stays as it is for everything else.
+	Agent *Agent
+
 	// Identity, where set, is shown in place of minted SVIDs.
 	Identity *cluster.Identity
 

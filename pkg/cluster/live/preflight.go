@@ -11,6 +11,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 )
 
 // preflight asks the API which of the permissions that a check needs are
@@ -18,6 +20,9 @@ import (
 func (c *Cluster) preflight(ctx context.Context) ([]string, error) {
 	wide, root := Rules()
 	asked := append(attributes(wide, ""), attributes(root, c.facts.RootNamespace)...)
+	if c.config.Options.Agent != nil && !c.config.Inside {
+		asked = append(asked, attributes(agentpod.Rules(), agentpod.Namespace)...)
+	}
 	missing := make([]bool, len(asked))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
@@ -54,9 +59,11 @@ func attributes(rules []rbacv1.PolicyRule, namespace string) []authorizationv1.R
 		for _, full := range r.Resources {
 			for _, verb := range r.Verbs {
 				resource, sub, _ := strings.Cut(full, "/")
-				out = append(out, authorizationv1.ResourceAttributes{
-					Namespace: namespace, Verb: verb, Group: r.APIGroups[0], Resource: resource, Subresource: sub,
-				})
+				a := authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: r.APIGroups[0], Resource: resource, Subresource: sub}
+				if len(r.ResourceNames) > 0 {
+					a.Name = r.ResourceNames[0]
+				}
+				out = append(out, a)
 			}
 		}
 	}

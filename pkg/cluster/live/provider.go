@@ -50,6 +50,10 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if err := group.Wait(); err != nil {
 		return nil, errors.Join(err, closeAll(ctx, attached))
 	}
+	Join(attached...)
+	if err := invite(ctx, attached, events); err != nil {
+		return nil, errors.Join(err, closeAll(ctx, attached))
+	}
 	return NewSet(ctx, Name, t, attached)
 }
 

@@ -4,12 +4,15 @@ package live
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 )
 
 // Where a check that runs in a pod finds itself, and what its role is called.
@@ -43,8 +46,9 @@ func Rules() (clusterWide, root []rbacv1.PolicyRule) {
 }
 
 // RBAC is the manifests with which a check in a pod, or a person who is bound to
-// the same roles, is allowed what it needs and nothing else.
-func RBAC() (string, error) {
+// the same roles, is allowed what it needs and nothing else; with agent also what
+// putting an agent into the namespace that it then keeps takes.
+func RBAC(agent bool) (string, error) {
 	wide, root := Rules()
 	labels := map[string]string{"app.kubernetes.io/name": "meshprobe", "app.kubernetes.io/component": "check"}
 	named := func(namespace, name string) metav1.ObjectMeta {
@@ -52,8 +56,7 @@ func RBAC() (string, error) {
 	}
 	subject := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: CheckNamespace, Name: CheckAccount}}
 	core, rbac := corev1.SchemeGroupVersion.String(), rbacv1.SchemeGroupVersion.String()
-	var out strings.Builder
-	for _, o := range []any{
+	objects := []any{
 		&corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: core, Kind: "Namespace"}, ObjectMeta: named("", CheckNamespace)},
 		&corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: core, Kind: "ServiceAccount"}, ObjectMeta: named(CheckNamespace, CheckAccount)},
 		&rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "ClusterRole"}, ObjectMeta: named("", CheckAccount), Rules: wide},
@@ -66,7 +69,20 @@ func RBAC() (string, error) {
 			TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "RoleBinding"}, ObjectMeta: named(defaultRootNamespace, CheckAccount), Subjects: subject,
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: CheckAccount},
 		},
-	} {
+	}
+	if agent {
+		ground := agentpod.Ground()
+		ground.TypeMeta = metav1.TypeMeta{APIVersion: core, Kind: "Namespace"}
+		maps.Copy(ground.Labels, labels)
+		objects = append(objects, ground,
+			&rbacv1.Role{TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "Role"}, ObjectMeta: named(agentpod.Namespace, CheckAccount), Rules: agentpod.Rules()},
+			&rbacv1.RoleBinding{
+				TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "RoleBinding"}, ObjectMeta: named(agentpod.Namespace, CheckAccount), Subjects: subject,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: CheckAccount},
+			})
+	}
+	var out strings.Builder
+	for _, o := range objects {
 		text, err := yaml.Marshal(o)
 		if err != nil {
 			return "", fmt.Errorf("live: manifests: %w", err)
