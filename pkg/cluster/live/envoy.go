@@ -61,7 +61,7 @@ func (c *Cluster) get(ctx context.Context, p *corev1.Pod, port uint16, path stri
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answered %d", answer.StatusCode)
+		return nil, statusError(answer.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
 	if err == nil && int64(len(body)) > limit {

@@ -4,16 +4,29 @@ package live
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"syscall"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
-// notOffered tells an interface that is closed from one that fails: of a port
-// that nothing listens on, nobody can be asked.
+// statusError is an answer of an admin or debug interface that is none.
+type statusError int
+
+// Error is the status.
+func (e statusError) Error() string { return fmt.Sprintf("answered %d", int(e)) }
+
+// notOffered tells an interface that is closed, or turned off, from one that
+// fails: nobody can be asked there (istio pilot/pkg/features, ENABLE_DEBUG_ON_HTTP
+// and ENABLE_DEBUG_ENDPOINT_AUTH).
 func notOffered(what string, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return &cluster.NotOfferedError{What: what, Err: err}
+	status, answered := errors.AsType[statusError](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+	case answered && (status == http.StatusNotFound || status == http.StatusUnauthorized || status == http.StatusForbidden):
+	default:
+		return err
 	}
-	return err
+	return &cluster.NotOfferedError{What: what, Err: err}
 }

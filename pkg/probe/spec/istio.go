@@ -167,6 +167,16 @@ var (
 		Doc: istioDoc, Section: "remote secret", Level: Must, URL: istioSrc + "pkg/kube/multicluster/secretcontroller.go",
 		Quote: "each cluster's istiod finds a Secret labelled istio/multiCluster=true whose data key is the other cluster's ID and whose kubeconfig opens that cluster's API",
 	}
+	// IstioRemoteCluster is what a remote secret is for.
+	IstioRemoteCluster = Clause{
+		Doc: istioDoc, Section: "remote cluster", Level: Must, URL: istioSrc + "pkg/kube/multicluster/cluster.go",
+		Quote: "each istiod has read the services and endpoints of every other cluster of the mesh",
+	}
+	// IstioProxySync is what keeps proxies and control plane of one mind.
+	IstioProxySync = Clause{
+		Doc: istioDoc, Section: "proxy status", Level: Should, URL: istioDocs + "ops/diagnostic-tools/proxy-cmd/",
+		Quote: "a proxy acknowledges the last configuration that istiod sent to it",
+	}
 	// IstioNetworkLabel is how endpoints behind a gateway are known as such.
 	IstioNetworkLabel = Clause{
 		Doc: istioDoc, Section: "network label", Level: Must, URL: istioDocs + "setup/install/multicluster/multi-primary_multi-network/",
@@ -216,6 +226,6 @@ func istio() []Clause {
 		IstioGatewayAddress, IstioAutoPassthrough, IstioAutoPassthroughUnknown,
 		IstioServiceEntryHost, IstioRejectForeignRoot, IstioVerifiersAgree,
 		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets, IstioProxyRoots, IstioProxyPresents,
-		IstioServingCertificate,
+		IstioServingCertificate, IstioRemoteCluster, IstioProxySync,
 	}
 }
