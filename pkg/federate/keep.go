@@ -138,7 +138,9 @@ func fixed(have, next *unstructured.Unstructured) bool {
 }
 
 // contentFields are the fields that an object is about.
-func contentFields() []string { return []string{"type", "immutable", "data", "spec"} }
+func contentFields() []string {
+	return []string{"type", "immutable", "data", "spec", "rules", "roleRef", "subjects"}
+}
 
 func setContent(to, from *unstructured.Unstructured) {
 	for _, f := range contentFields() {

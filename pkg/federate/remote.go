@@ -20,8 +20,8 @@ import (
 const (
 	readerAccount = "istio-reader-service-account"
 	// readerToken is the Secret that istioctl create-remote-secret makes for
-	// the reader's token. It does not expire, as a remote secret has nobody to
-	// renew it.
+	// the reader's token. Kubernetes puts a token without an end into it, as a
+	// remote secret has nobody to renew it.
 	readerToken = "istio-reader-service-account-istio-remote-secret-token"
 
 	remotePrefix     = "istio-remote-secret-"
@@ -54,6 +54,9 @@ func (f *federation) applyRemoteSecrets(ctx context.Context) error {
 
 // takeToken makes sure that the reader has a token, and reads it.
 func (m *member) takeToken(ctx context.Context) error {
+	if err := m.makeReader(ctx); err != nil {
+		return err
+	}
 	have, err := m.get(ctx, secrets, m.ns, readerToken)
 	if err != nil {
 		return err
@@ -74,13 +77,6 @@ func (m *member) takeToken(ctx context.Context) error {
 }
 
 func (m *member) makeToken(ctx context.Context) error {
-	sa, err := m.get(ctx, serviceAccounts, m.ns, readerAccount)
-	if err != nil {
-		return err
-	}
-	if sa == nil {
-		return fmt.Errorf("there is no ServiceAccount %s/%s, which Istio's base chart installs", m.ns, readerAccount)
-	}
 	want := m.newSecret(readerToken, "kubernetes.io/service-account-token", nil)
 	want.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": readerAccount, annotationPrevious: previousAbsent})
 	return retry(ctx, func() error {
@@ -184,6 +180,13 @@ func planRemoteSecrets(ctx context.Context, m *member) ([]Change, error) {
 	own, err := m.plannedConfig(ctx)
 	if err != nil {
 		return nil, err
+	}
+	missing, err := m.missingReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range missing {
+		out = append(out, Change{Op: "+", Object: w.String(), Text: "(reads for the other control planes)"})
 	}
 	if own == nil {
 		out = append(out, Change{Op: "+", Object: m.ns + "/secret " + readerToken, Text: "(token of " + readerAccount + ")"})

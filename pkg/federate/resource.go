@@ -31,6 +31,9 @@ const (
 	serviceEntries  kind = "serviceentry" // networking.istio.io
 	gatewayAPI      kind = "k8s-gateway"  // gateway.networking.k8s.io
 	gatewayClasses  kind = "gatewayclass"
+
+	clusterRoles        kind = "clusterrole"
+	clusterRoleBindings kind = "clusterrolebinding"
 )
 
 func (k kind) gvr() schema.GroupVersionResource {
@@ -46,6 +49,8 @@ func (k kind) gvr() schema.GroupVersionResource {
 		gvr.Group, gvr.Resource = "gateway.networking.k8s.io", "gateways"
 	case gatewayClasses:
 		gvr.Group, gvr.Resource = "gateway.networking.k8s.io", "gatewayclasses"
+	case clusterRoles, clusterRoleBindings:
+		gvr.Group = "rbac.authorization.k8s.io"
 	case secrets, configMaps, namespaces, services, serviceAccounts:
 	}
 	return gvr

@@ -26,6 +26,7 @@ func Rollback(ctx context.Context, set *cluster.Set, o Options, events cluster.E
 		{word: StepServiceEntry, title: "service entries are taken back", apply: undoServiceEntries},
 		{word: StepRemoteSecret, title: "remote secrets are put back", apply: undoRemoteSecrets},
 		{word: StepRemoteSecret, title: "the readers' tokens end", apply: undoToken},
+		{word: StepRemoteSecret, title: "readers that were made go", apply: undoReader},
 		{word: StepNetwork, title: "networks and gateways are put back", apply: undoNetwork},
 		{word: StepGateway, title: "gateways that were made go", apply: undoGateways},
 		{word: StepCACerts, title: "Secret cacerts is put back", apply: undoCACerts},
