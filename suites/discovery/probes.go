@@ -8,5 +8,7 @@ import "github.com/meshprobe/meshprobe/pkg/probe"
 
 // Probes lists the probes of the suite in report order.
 func Probes() []probe.Probe {
-	return []probe.Probe{RemoteSecret, RemoteCluster, ProxySync, NetworkLabel, GatewayAddress, ServiceEntry}
+	return []probe.Probe{
+		RemoteSecret, RemoteCluster, ProxySync, NetworkLabel, GatewayAddress, GatewayEndpoint, ServiceEntry,
+	}
 }

@@ -25,7 +25,7 @@ var SidecarMTLS = probe.DefineOn(probe.Meta{
 		"trust/shared-root", "trust/trust-domain-aliases", "discovery/remote-secret", "discovery/network-label",
 		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
 	},
-	AfterTo: []string{"discovery/gateway-address", "gateway/passthrough"},
+	AfterTo: []string{"discovery/gateway-address", "discovery/gateway-endpoint", "gateway/passthrough"},
 	Applies: "sidecar edges",
 	Proves:  true,
 }, seen.SidecarEdges(), judgeSidecarMTLS)

@@ -28,7 +28,7 @@ var Double = probe.DefineOn(probe.Meta{
 		"trust/shared-root", "trust/one-trust-domain", "discovery/remote-secret",
 		"identity/current-ca", "identity/not-expired", "identity/spiffe-id",
 	},
-	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "gateway/hbone"},
+	AfterTo: []string{"discovery/network-label", "discovery/gateway-address", "discovery/gateway-endpoint", "gateway/hbone"},
 	Applies: "ambient edges",
 	Proves:  true,
 }, seen.AmbientEdges(), renewed(judgeDouble))

@@ -22,7 +22,10 @@ func (e statusError) Error() string { return fmt.Sprintf("answered %d", int(e)) 
 // and ENABLE_DEBUG_ENDPOINT_AUTH).
 func notOffered(what string, err error) error {
 	status, answered := errors.AsType[statusError](err)
+	_, known := errors.AsType[*cluster.NotOfferedError](err)
 	switch {
+	case known:
+		return err
 	case errors.Is(err, syscall.ECONNREFUSED):
 	case answered && (status == http.StatusNotFound || status == http.StatusUnauthorized || status == http.StatusForbidden):
 	default:

@@ -187,6 +187,11 @@ var (
 		Doc: istioDoc, Section: "east-west gateway", Level: Must, URL: istioSrc + "samples/multicluster/expose-services.yaml",
 		Quote: "the east-west gateway of a network has an address that other networks reach, on 15443 for sidecars and 15008 for ambient",
 	}
+	// IstioGatewayEndpoint is how a caller knows of the gateway.
+	IstioGatewayEndpoint = Clause{
+		Doc: istioDoc, Section: "split horizon EDS", Level: Must, URL: istioSrc + "pilot/pkg/xds/endpoints/ep_filters.go",
+		Quote: "a caller is given the gateway of another network for the endpoints behind it, with the server name or authority that leads through it",
+	}
 	// IstioAutoPassthrough is the gateway's routing by SNI.
 	IstioAutoPassthrough = Clause{
 		Doc: istioDoc, Section: "AUTO_PASSTHROUGH", Level: Must, URL: istioSrc + "pilot/pkg/networking/core/gateway.go",
@@ -227,5 +232,6 @@ func istio() []Clause {
 		IstioServiceEntryHost, IstioRejectForeignRoot, IstioVerifiersAgree,
 		IstioCAStart, IstioKeyPair, IstioCRL, IstioSecrets, IstioProxyRoots, IstioProxyPresents,
 		IstioServingCertificate, IstioRemoteCluster, IstioProxySync,
+		IstioGatewayEndpoint,
 	}
 }
