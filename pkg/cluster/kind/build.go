@@ -27,7 +27,7 @@ type builder struct {
 	events   cluster.Events
 	docker   docker
 
-	dir       string // of files that only the set-up needs, credentials among them
+	scratch   scratch
 	config    []byte // of kind, the same for each cluster
 	nodes     int    // that it asks for
 	istioctl  istioctl
@@ -60,7 +60,7 @@ func (p *Provider) prepare(ctx context.Context, t cluster.Topology, events clust
 	if err := b.existing(); err != nil {
 		return nil, err
 	}
-	if b.dir, err = os.MkdirTemp("", scratch(b.mesh, "")); err != nil {
+	if b.scratch, err = newScratch(b.mesh); err != nil {
 		return nil, err
 	}
 	done(fmt.Sprintf("mesh %s, istioctl %s", b.mesh, b.istioctl.version))
@@ -112,10 +112,6 @@ func (b *builder) readImage() error {
 	b.image = b.app.name
 	return nil
 }
-
-// scratch names the directories of a mesh's set-up, for os.MkdirTemp and for a
-// glob.
-func scratch(mesh, rest string) string { return "meshprobe-kind-" + mesh + "-" + rest }
 
 // begin tells that a step begins; the function it returns tells that it ended.
 func (b *builder) begin(member, step string) func(detail string) {
@@ -254,7 +250,7 @@ func (b *builder) create(ctx context.Context, spec cluster.ClusterSpec, images *
 			err := kinds().Create(name,
 				kindcluster.CreateWithRawConfig(b.config),
 				kindcluster.CreateWithNodeImage(b.p.NodeImage),
-				kindcluster.CreateWithKubeconfigPath(filepath.Join(b.dir, spec.Name+".kubeconfig")),
+				kindcluster.CreateWithKubeconfigPath(filepath.Join(b.scratch.dir, spec.Name+".kubeconfig")),
 				kindcluster.CreateWithRetain(true))
 			return b.tellNode(groupCtx, spec.Name, err)
 		})
@@ -297,17 +293,6 @@ func (b *builder) under(ctx context.Context, member string, f func() error) erro
 		case <-again.C:
 		}
 	}
-}
-
-// remove removes what was made so far.
-func (b *builder) remove(ctx context.Context) error {
-	var group errgroup.Group
-	for _, c := range b.topology.Clusters {
-		group.Go(func() error {
-			return in("delete", c.Name, b.docker.removeCluster(ctx, clusterName(b.mesh, c.Name)))
-		})
-	}
-	return group.Wait()
 }
 
 // close ends the mesh of a Set.

@@ -27,6 +27,7 @@ func (docker) command(ctx context.Context, stdin io.Reader, args ...string) (str
 func command(ctx context.Context, stdin io.Reader, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // docker, or the istioctl that the user names
 	stdout, stderr := &bounded{}, &bounded{}
+	dieWithParent(cmd)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	err := cmd.Run()
 	switch {
@@ -135,20 +136,26 @@ func (d docker) pipe(ctx context.Context, container string, input []byte, args .
 // clusterLabel is what kind puts on the containers of a cluster.
 const clusterLabel = "io.x-k8s.kind.cluster"
 
+// containers are the nodes of a cluster, whatever their state.
+func (d docker) containers(ctx context.Context, name string) ([]string, error) {
+	out, err := d.command(ctx, nil, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+name)
+	return strings.Fields(out), err
+}
+
 // removeCluster removes the nodes of a cluster with their volumes, if there are
 // any.
 func (d docker) removeCluster(ctx context.Context, name string) error {
-	out, err := d.command(ctx, nil, "ps", "--all", "--quiet", "--filter", "label="+clusterLabel+"="+name)
-	if err != nil {
+	ids, err := d.containers(ctx, name)
+	if err != nil || len(ids) == 0 {
 		return err
 	}
-	ids := strings.Fields(out)
-	if len(ids) == 0 {
-		return nil
-	}
 	_, err = d.command(ctx, nil, append([]string{"rm", "--force", "--volumes"}, ids...)...)
-	if ce, ok := errors.AsType[*commandError](err); ok && strings.Contains(strings.ToLower(ce.said), "no such container") {
+	if ce, ok := errors.AsType[*commandError](err); ok && goneAlready(strings.ToLower(ce.said)) {
 		return nil // somebody else was faster
 	}
 	return err
+}
+
+func goneAlready(said string) bool {
+	return strings.Contains(said, "no such container") || strings.Contains(said, "is already in progress")
 }

@@ -125,12 +125,12 @@ func (b *builder) install(ctx context.Context, a *api, spec cluster.ClusterSpec,
 		if err != nil {
 			return err
 		}
-		paths[name] = filepath.Join(b.dir, spec.Name+"-"+name+".yaml")
+		paths[name] = filepath.Join(b.scratch.dir, spec.Name+"-"+name+".yaml")
 		if err := os.WriteFile(paths[name], data, 0o600); err != nil {
 			return err
 		}
 	}
-	config := filepath.Join(b.dir, spec.Name+"-istioctl.kubeconfig")
+	config := filepath.Join(b.scratch.dir, spec.Name+"-istioctl.kubeconfig")
 	if err := os.WriteFile(config, []byte(kubeconfig), 0o600); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (a *archives) saved(ctx context.Context) (string, error) {
 	if a.file != "" || len(a.b.p.LoadImages) == 0 {
 		return a.file, nil
 	}
-	file := filepath.Join(a.b.dir, "images.tar")
+	file := filepath.Join(a.b.scratch.dir, "images.tar")
 	if _, err := a.b.docker.command(ctx, nil, append([]string{"save", "--output", file}, a.b.p.LoadImages...)...); err != nil {
 		return "", fmt.Errorf("save images: %w", err)
 	}

@@ -55,18 +55,15 @@ func List(ctx context.Context) ([]Found, error) {
 			continue
 		}
 		mesh, name, ours := split(fields[0])
-		if !ours || fields[1] != node(mesh, name) {
-			continue // somebody else's, or a worker
+		if !ours {
+			continue
 		}
 		f := meshes[mesh]
 		if f == nil {
 			f = &Found{Mesh: mesh}
 			meshes[mesh] = f
 		}
-		f.Clusters = append(f.Clusters, FoundCluster{Name: name, Kind: fields[0], Context: contextName(mesh, name), State: fields[2]})
-		if at := createdAt(fields[3]); f.Created.IsZero() || at.Before(f.Created) {
-			f.Created = at
-		}
+		f.add(name, fields)
 	}
 	var found []Found
 	for _, f := range meshes {
@@ -75,6 +72,22 @@ func List(ctx context.Context) ([]Found, error) {
 	}
 	slices.SortFunc(found, func(a, b Found) int { return cmp.Compare(a.Mesh, b.Mesh) })
 	return found, nil
+}
+
+// add takes a container of a cluster: its control plane, or another node, which
+// may be all that a set-up that was killed came to.
+func (f *Found) add(name string, fields []string) {
+	i := slices.IndexFunc(f.Clusters, func(c FoundCluster) bool { return c.Name == name })
+	if i < 0 {
+		i = len(f.Clusters)
+		f.Clusters = append(f.Clusters, FoundCluster{Name: name, Kind: fields[0], Context: contextName(f.Mesh, name), State: "no control plane"})
+	}
+	if fields[1] == node(f.Mesh, name) {
+		f.Clusters[i].State = fields[2]
+	}
+	if at := createdAt(fields[3]); f.Created.IsZero() || at.Before(f.Created) {
+		f.Created = at
+	}
 }
 
 // createdAt reads Docker's form of a time, which ends in the name of a zone.
@@ -119,7 +132,7 @@ func Delete(ctx context.Context, f Found, kubeconfig string) error {
 		err = errors.Join(err, in("delete", c.Name, kinds().Delete(c.Kind, kubeconfig)))
 	}
 	// What a set-up that was killed left of its files, credentials among them.
-	left, globErr := filepath.Glob(filepath.Join(os.TempDir(), scratch(f.Mesh, "*")))
+	left, globErr := filepath.Glob(filepath.Join(os.TempDir(), scratchName(f.Mesh, "*")))
 	err = errors.Join(err, globErr)
 	for _, dir := range left {
 		err = errors.Join(err, os.RemoveAll(dir))

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"os"
 	"slices"
 	"time"
 
@@ -114,13 +113,13 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if err != nil {
 		return nil, in("preflight", "", err)
 	}
-	defer func() { _ = os.RemoveAll(b.dir) }()
+	defer func() { _ = b.scratch.remove() }()
 	set, err := b.build(ctx)
 	if err == nil {
 		return set, nil
 	}
 	// The context may be over; what was made goes all the same.
-	if left := b.remove(context.WithoutCancel(ctx)); left != nil {
+	if left := b.abandon(context.WithoutCancel(ctx)); left != nil {
 		err = errors.Join(err, in("clean-up", "", left))
 	}
 	return nil, err
