@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
@@ -43,11 +44,21 @@ func judgeUnknownAuthority(g seen.Gateway) []probe.Finding {
 	switch {
 	case u.Status == 404 || u.Status == 503:
 		return []probe.Finding{probe.Passing(probe.WantGot("CONNECT "+u.Authority, want, fmt.Sprint(u.Status)))}
-	case u.Status == 200 && g.Tunneled.Outcome.OK():
-		return []probe.Finding{probe.Failing(causeAnyAuthority, probe.WantGot("CONNECT "+u.Authority, want, "200, and a peer that completes an inner handshake: "+g.Tunneled.Said()))}
-	case u.Status == 200, u.Reset != "":
-		return []probe.Finding{probe.Passing(probe.WantGot("CONNECT "+u.Authority, want, "nothing behind it: "+g.Tunneled.Error+u.Reset))}
+	case u.Status == 200 && answers(g.Tunneled):
+		return []probe.Finding{probe.Failing(causeAnyAuthority, probe.WantGot("CONNECT "+u.Authority, want, "200, and a peer that answers an inner handshake: "+g.Tunneled.Said()))}
+	case u.Status == 200 && g.Tunneled.Reset == "" && g.Tunneled.Outcome != seen.Closed:
+		return []probe.Finding{probe.Breaking("200, and then neither a peer nor a reset", probe.Text("inner handshake", g.Tunneled.Said()))}
+	case u.Status == 200:
+		return []probe.Finding{probe.Passing(probe.WantGot("CONNECT "+u.Authority, want, "200, and nothing behind it: "+cmp.Or(g.Tunneled.Reset, "closed")))}
+	case u.Reset != "":
+		return []probe.Finding{probe.Passing(probe.WantGot("CONNECT "+u.Authority, want, "reset with "+u.Reset))}
 	default:
 		return []probe.Finding{probe.Breaking("no answer to the CONNECT", probe.Text("status", fmt.Sprint(u.Status)), probe.Text("error", u.Error))}
 	}
+}
+
+// answers says that somebody ends the inner handshake, with or without success:
+// a refusal by alert comes from a peer too.
+func answers(inner seen.Layer) bool {
+	return inner.Outcome.OK() || inner.Outcome == seen.Refused || len(inner.Chain) > 0
 }

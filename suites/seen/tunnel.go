@@ -73,7 +73,7 @@ func (l *Layer) Connected(s *hbone.Session, err error) {
 
 // failed sorts a failure before the CONNECT into the outcomes.
 func (l *Layer) failed(err error) {
-	l.Error = err.Error()
+	l.Error, l.Reset = err.Error(), resetCode(err) // of the stream around an inner layer
 	he, ok := errors.AsType[*hbone.Error](err)
 	alert, refused := hbone.RemoteAlert(err)
 	switch {
