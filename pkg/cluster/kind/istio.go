@@ -10,11 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
@@ -115,7 +117,7 @@ func ownValues(mesh string, spec cluster.ClusterSpec) map[string]any {
 
 // install brings a cluster's control plane up.
 func (b *builder) install(ctx context.Context, a *api, spec cluster.ClusterSpec, kubeconfig string) error {
-	if err := a.apply(ctx, append(b.gateways, root(spec))); err != nil {
+	if err := a.apply(ctx, slices.Concat(b.gateways, []*unstructured.Unstructured{root(spec)})); err != nil {
 		return fmt.Errorf("gateway API: %w", err)
 	}
 	files := map[string]map[string]any{"base": baseValues(), "own": ownValues(b.mesh, spec)}
