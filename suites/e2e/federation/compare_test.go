@@ -35,6 +35,8 @@ var touched = []schema.GroupVersionResource{
 	{Group: "networking.istio.io", Version: "v1", Resource: "gateways"},
 	{Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
 	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
 }
 
 // controllers are annotations that count or lead, and belong to no user.

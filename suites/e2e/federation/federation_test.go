@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package federation_test federates real clusters: killed at every step and
-// continued, rotated, rolled back and compared, byte for byte.
+// continued, rotated, moved to another root, rolled back and compared, byte for
+// byte, while clients count the calls that fail.
 package federation_test
 
 import (
@@ -74,34 +75,24 @@ func child(ctx context.Context, mesh, root string) error {
 
 func options(root string) (federate.Options, error) {
 	i, err := issuer.NewBuiltin(issuer.Dir{Path: root}, issuer.Options{KeyType: issuer.ECDSAP256})
-	return federate.Options{Issuer: i, Mesh: "e2e", NoVerify: true, StepTimeout: 10 * time.Minute, VerifyTimeout: 5 * time.Minute}, err
+	return federate.Options{Issuer: i, Mesh: "e2e", Overlap: true, StepTimeout: 10 * time.Minute, VerifyTimeout: 5 * time.Minute}, err
 }
 
-// kills are where the child dies: as soon as the step has ended in one cluster,
-// while it may be under way in the other, or a moment later.
-var kills = []struct {
-	step  string
-	later time.Duration
-}{
-	{federate.StepRoot, 0},
-	{federate.StepCSR, 0},
-	{federate.StepCSR, 40 * time.Millisecond},
-	{federate.StepIntermediate, 0},
-	{federate.StepCACerts, 0},
-	{federate.StepCACerts, time.Second},
-	{federate.StepIstiodRestart, 0},
-	{federate.StepIstiodRestart, time.Second},
-	{federate.StepRootConfigMap, 0},
-	{federate.StepGatewayRestart, 0},
-	{federate.StepGatewayRestart, time.Second},
-	{federate.StepWorkloadRestart, 0},
-	{federate.StepGateway, 0},
-	{federate.StepNetwork, 0},
-	{federate.StepRemoteSecret, 0},
+// kills are the steps after which the child dies: as soon as one has ended in
+// one cluster, while it may be under way in the other. Each continues what the
+// one before has left, so that all of them together are one Apply.
+func kills() []string {
+	return []string{
+		federate.StepRoot, federate.StepTrust, federate.StepTrustRollout, federate.StepCSR, federate.StepIntermediate, federate.StepCACerts,
+		federate.StepIstiodRestart, federate.StepRootConfigMap, federate.StepGatewayRestart, federate.StepWorkloadRestart,
+		federate.StepGateway, federate.StepNetwork, federate.StepRemoteSecret, federate.StepVerify, federate.StepRetire,
+	}
 }
 
-// TestFederationOfRealClusters goes all the way on clusters of its own.
+// TestFederationOfRealClusters goes all the way: from clusters that are not
+// federated and back, while clients in them call servers in a loop.
 func TestFederationOfRealClusters(t *testing.T) {
+	begin := time.Now()
 	set := kindtest.Open(t)
 	root := filepath.Join(t.TempDir(), "root")
 	o, err := options(root)
@@ -112,26 +103,65 @@ func TestFederationOfRealClusters(t *testing.T) {
 	if err := federate.Rollback(t.Context(), set, o, nil); err != nil {
 		t.Fatal(err)
 	}
-	before := snapshot(t, set)
 	if err := federate.Verify(t.Context(), set, federate.Options{VerifyTimeout: 5 * time.Second}, nil); err == nil {
 		t.Fatal("the clusters trust each other before they are federated")
 	}
-	t.Run("killed", func(t *testing.T) { killed(t, mesh(t, set), root) })
+	calls := callInALoop(t, set)
+	rights := bereave(t, set.Clusters[1])
+	before := snapshot(t, set)
+	t.Run("killed", func(t *testing.T) { killed(t, mesh(t, set), root, calls) })
 	t.Run("applied", func(t *testing.T) { applied(t, set, o) })
-	t.Run("istioctl", func(t *testing.T) { likeIstioctl(t, set) })
-	t.Run("rotated", func(t *testing.T) { rotated(t, set, o) })
+	t.Run("istioctl", func(t *testing.T) { likeIstioctl(t, set); readerMade(t, set.Clusters[1], rights) })
+	t.Run("rotated", func(t *testing.T) { rotated(t, set, o); unharmed(t, calls, "rotate", time.Time{}) })
+	t.Run("moved", func(t *testing.T) { moved(t, set, calls) })
 	t.Run("rolled-back", func(t *testing.T) {
 		timed(t, "rollback", func() error { return federate.Rollback(t.Context(), set, o, nil) })
 		if diff := cmp.Diff(before, snapshot(t, set)); diff != "" {
 			t.Errorf("not as before (-before +after):\n%s", diff)
 		}
 	})
-	t.Run("in-one-go", func(t *testing.T) {
-		// What is compared with doing it by hand.
-		timed(t, "apply from nothing", func() error { return apply(t.Context(), set, o) })
-		timed(t, "verify", func() error { return federate.Verify(t.Context(), set, o, nil) })
-		timed(t, "rollback", func() error { return federate.Rollback(t.Context(), set, o, nil) })
-	})
+	t.Logf("all of it: %s", time.Since(begin).Round(time.Second))
+}
+
+// unharmed logs how many calls were made and failed, and fails the test for those
+// that failed once both roots were trusted everywhere.
+func unharmed(t *testing.T, calls *traffic, what string, both time.Time) {
+	t.Helper()
+	if late := calls.tell(t, what, both); len(late) > 0 {
+		t.Errorf("%s: %d calls failed although everybody trusted everybody", what, len(late))
+	}
+}
+
+// moved goes to another root and ends the trust in the first.
+func moved(t *testing.T, set *cluster.Set, calls *traffic) {
+	o, err := options(filepath.Join(t.TempDir(), "next"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	timed(t, "move", func() error { return federate.Move(t.Context(), set, o, nil) })
+	if n := former(t, set, o); n != 1 {
+		t.Errorf("%d former roots are trusted after the move", n)
+	}
+	timed(t, "drop", func() error { return federate.Drop(t.Context(), set, o, nil) })
+	if n := former(t, set, o); n != 0 {
+		t.Errorf("%d former roots are trusted after all", n)
+	}
+	unharmed(t, calls, "move and drop", time.Time{})
+	done(t, set, o)
+}
+
+func former(t *testing.T, set *cluster.Set, o federate.Options) int {
+	t.Helper()
+	st, err := federate.Status(t.Context(), set, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range st {
+		if len(s.Former) != len(st[0].Former) {
+			t.Errorf("%s trusts %d former roots, %s %d", s.Cluster, len(s.Former), st[0].Cluster, len(st[0].Former))
+		}
+	}
+	return len(st[0].Former)
 }
 
 func timed(t *testing.T, what string, do func() error) {
@@ -159,19 +189,21 @@ func mesh(t *testing.T, set *cluster.Set) string {
 	return strings.TrimSuffix(strings.TrimPrefix(node, "meshprobe-"), "-"+c.Name()+"-control-plane")
 }
 
-func killed(t *testing.T, mesh, root string) {
-	for _, k := range kills {
+func killed(t *testing.T, mesh, root string, calls *traffic) {
+	var both time.Time
+	for _, step := range kills() {
 		begin := time.Now()
-		if !killedAt(t, mesh, root, k.step, k.later) {
-			t.Errorf("apply ended before it could be killed after %s", k.step)
+		if at := killedAfter(t, mesh, root, step); step == federate.StepCSR {
+			both = at // everybody trusted both roots before
 		}
-		t.Logf("killed %s after %s (%s)", k.later, k.step, time.Since(begin).Round(100*time.Millisecond))
+		t.Logf("killed after %s (%s)", step, time.Since(begin).Round(100*time.Millisecond))
 	}
+	unharmed(t, calls, "apply, killed again and again", both)
 }
 
-// killedAt begins or continues to apply in another process, which is killed with
-// SIGKILL.
-func killedAt(t *testing.T, mesh, root, step string, later time.Duration) bool {
+// killedAfter begins or continues to apply in another process, which is killed
+// with SIGKILL when a step has ended. It returns the time of that.
+func killedAfter(t *testing.T, mesh, root, step string) (at time.Time) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
@@ -186,20 +218,21 @@ func killedAt(t *testing.T, mesh, root, step string, later time.Duration) bool {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	reached := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if lines.Text() == "ended "+step && !reached {
-			reached = true
-			<-time.After(later)
+		if lines.Text() == "ended "+step && at.IsZero() {
+			at = time.Now()
 			_ = cmd.Process.Kill() // it may have ended
 		}
 	}
 	err = cmd.Wait()
 	exit, died := errors.AsType[*exec.ExitError](err)
-	if !reached || died && exit.ExitCode() != -1 {
+	switch {
+	case at.IsZero() || died && exit.ExitCode() != -1:
 		t.Fatalf("apply, to be killed after %s: %v\n%s", step, err, said.String())
+	case !died:
+		t.Errorf("apply ended before it could be killed after %s", step)
 	}
-	return died
+	return at
 }
 
 func applied(t *testing.T, set *cluster.Set, o federate.Options) {
