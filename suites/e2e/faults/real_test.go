@@ -72,7 +72,7 @@ func TestReal(t *testing.T) {
 	t.Run("no fault", func(t *testing.T) {
 		healthy := row{fault: "none"}
 		defer func() { m.rows = append(m.rows, healthy) }()
-		m.says(t, &healthy, newMesh(t).run(t, nil), unclean)
+		m.says(t, &healthy, modelled(t, newMesh(t)), unclean)
 	})
 	if t.Failed() {
 		t.Fatal("nothing can be learnt of faults in a mesh that is not healthy")
@@ -105,7 +105,7 @@ func (m *realMesh) fault(t *testing.T, f realFault) {
 	if err := order.Apply(t.Context(), model.set); err != nil {
 		t.Fatal(err)
 	}
-	emb := model.run(t, nil)
+	emb := modelled(t, model)
 
 	before := m.keep(t)
 	begun := time.Now()
@@ -125,7 +125,7 @@ func (m *realMesh) fault(t *testing.T, f realFault) {
 		broken.breaking = time.Since(begun)
 		m.says(t, &broken, emb, func(got result) []string { return blamed(order.Code(), want, got) })
 	})
-	t.Run("healed", func(t *testing.T) { m.says(t, &row{}, newMesh(t).run(t, nil), unclean) })
+	t.Run("healed", func(t *testing.T) { m.says(t, &row{}, modelled(t, newMesh(t)), unclean) })
 	broken.whole = time.Since(begun)
 }
 
@@ -152,6 +152,20 @@ func (m *realMesh) says(t *testing.T, r *row, emb result, complaints func(result
 		}
 		return
 	}
+}
+
+// modelled is what is said of an embedded mesh. What could not be looked at in
+// time, on a machine that real clusters keep busy, is looked at once more.
+func modelled(t *testing.T, m *mesh) result {
+	t.Helper()
+	got := m.run(t, nil)
+	for range 2 {
+		if !slices.ContainsFunc(got.findings, func(f probe.Finding) bool { return f.Status == probe.Broken }) {
+			break
+		}
+		got = m.run(t, nil)
+	}
+	return got
 }
 
 // gatewaysFiltered has the node of the cluster treat what comes from other
