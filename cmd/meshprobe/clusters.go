@@ -45,10 +45,14 @@ func (c *cli) clustersCreate() *cobra.Command {
 		Use:   "create",
 		Short: "Create the clusters of a topology, with Istio and workloads",
 		Long: `create makes the clusters of a topology side by side, installs Istio with the
-istioctl that it finds, both east-west gateways and the workloads. What was
-made is removed again when something fails or on an interrupt.`,
-		Example: "  meshprobe clusters create\n  meshprobe clusters create --name three --clusters 3",
-		Args:    exactArgs(0, "no arguments"),
+istioctl that it finds, both east-west gateways and the workloads, and writes
+their contexts to the kubeconfig. It needs Docker with about 700 MiB of memory
+and 2 GiB of disk for each cluster, and istioctl 1.27 or later; node image and
+Istio's images are pulled as kind and istioctl name them. What was made is
+removed again when something fails or on an interrupt; what a set-up leaves
+that was killed, clusters list shows and clusters delete --all removes.`,
+		Example: "  meshprobe clusters create\n  meshprobe clusters create --name three --clusters 3\n  meshprobe clusters create --name planes --topology docs/topologies/dataplanes.yaml",
+		Args:    nameIsAFlag,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.create(cmd.Context(), clusters)
 		},
@@ -57,6 +61,15 @@ made is removed again when something fails or on an interrupt.`,
 	clusters.kind.addSetUp(cmd)
 	cmd.Flags().StringVar(&clusters.kind.name, "name", defaultMesh, "`NAME` of the mesh, by which it is reused and deleted")
 	return cmd
+}
+
+// nameIsAFlag refuses what looks like the name of a mesh, which delete takes as
+// an argument.
+func nameIsAFlag(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 && kind.CheckName(args[0]) == nil {
+		return &usageError{msg: fmt.Sprintf("%s takes no arguments, got %q", cmd.CommandPath(), args[0]), hint: "name the mesh with --name: " + cmd.CommandPath() + " --name " + args[0]}
+	}
+	return exactArgs(0, "no arguments")(cmd, args)
 }
 
 func (c *cli) create(ctx context.Context, f clusterFlags) error {
@@ -145,7 +158,11 @@ func (c *cli) clustersDelete() *cobra.Command {
 			case !all && len(names) == 0:
 				return &usageError{msg: "clusters delete needs the name of a mesh", hint: "see what is there: meshprobe clusters list; or remove everything: meshprobe clusters delete --all"}
 			}
-			return c.deleteMeshes(cmd.Context(), names, kubeconfig)
+			if err := c.deleteMeshes(cmd.Context(), names, kubeconfig); err != nil || !all {
+				return err
+			}
+			_, err := kind.Sweep()
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "delete every mesh, also what an interrupted set-up left")
