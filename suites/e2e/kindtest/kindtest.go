@@ -46,17 +46,7 @@ func Wanted() bool { return os.Getenv(envWanted) != "" || probetest.Provider() =
 // It is not federated, unless somebody did that to a mesh that is reused.
 func Open(t *testing.T) *cluster.Set {
 	t.Helper()
-	wanted := os.Getenv(envWanted)
-	if !Wanted() {
-		t.Skipf("real clusters are asked for with: -args -provider %s, or %s=require", kind.Name, envWanted)
-	}
-	p, topology := provider(t, func(why string, args ...any) {
-		t.Helper()
-		if wanted == "require" {
-			t.Fatalf(why, args...)
-		}
-		t.Skipf(why, args...)
-	})
+	p, topology := Provider(t)
 	set, err := p.Open(t.Context(), topology, func(e cluster.Event) {
 		if e.Elapsed > 0 {
 			t.Logf("%s %s: %s (%s)", e.Cluster, e.Step, e.Detail, e.Elapsed.Round(time.Second))
@@ -71,6 +61,23 @@ func Open(t *testing.T) *cluster.Set {
 		}
 	})
 	return set
+}
+
+// Provider is what opens the mesh that the flags ask for, and its topology.
+// Without such flags the test is skipped.
+func Provider(t *testing.T) (*kind.Provider, cluster.Topology) {
+	t.Helper()
+	wanted := os.Getenv(envWanted)
+	if !Wanted() {
+		t.Skipf("real clusters are asked for with: -args -provider %s, or %s=require", kind.Name, envWanted)
+	}
+	return provider(t, func(why string, args ...any) {
+		t.Helper()
+		if wanted == "require" {
+			t.Fatalf(why, args...)
+		}
+		t.Skipf(why, args...)
+	})
 }
 
 // provider says how the clusters are had; cannot ends the test.
