@@ -107,6 +107,7 @@ func (o endpointTold) way(there *cluster.Endpoint) (want, got string, same bool)
 			return "mutual TLS with server name "
 		case cluster.Ambient:
 			return "HBONE with authority "
+		case cluster.NoMesh:
 		}
 		return "plaintext "
 	}
