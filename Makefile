@@ -35,6 +35,14 @@ help: ## Say what can be made
 build: ## Build bin/meshprobe
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meshprobe ./cmd/meshprobe
 
+# The image that agents and deploy/check-job.yaml run.
+IMAGE ?= meshprobe:latest
+
+.PHONY: image
+image: ## Build the image IMAGE of meshprobe, from nothing but the program
+	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -o bin/image/meshprobe ./cmd/meshprobe
+	docker build -t $(IMAGE) -f Dockerfile bin/image
+
 .PHONY: run
 run: ## Do the main job: two embedded clusters, federated and probed, into report.xml
 	$(GO) run ./cmd/meshprobe run --junit report.xml

@@ -44,7 +44,7 @@ var layers = []layer{
 	{"pkg/agent", nil},
 	{"pkg/cluster/live", []string{"pkg/agent/...", "pkg/cluster", "pkg/cluster/istioca"}},
 	// It makes an embedded mesh look like one that runs elsewhere.
-	{"pkg/cluster/live/livetest", []string{"pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/kubeapi"}},
+	{"pkg/cluster/live/livetest", []string{"pkg/agent/...", "pkg/cluster", "pkg/cluster/embedded", "pkg/cluster/embedded/kubeapi"}},
 	// What a pod runs where there is no ztunnel; nothing but the program imports it.
 	{"pkg/cluster/standin", []string{"pkg/cluster", "pkg/cluster/istioca", "pkg/cluster/embedded/dataplane"}},
 	{"pkg/cluster/kind", []string{"pkg/agent/...", "pkg/cluster", "pkg/cluster/live"}},

@@ -69,7 +69,7 @@ func (g *Guest) claim(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		if pause(ctx) != nil {
+		if pause(ctx, patience) != nil {
 			return &Error{
 				Msg:  fmt.Sprintf("another check has its agent in it, or its namespace %s does not go, for %s", Namespace, g.o.Wait),
 				Hint: "wait for the other check, or look: kubectl get all -n " + Namespace,
@@ -198,7 +198,7 @@ func (g *Guest) leave(ctx context.Context) error {
 		if err == nil && left == "" {
 			return nil
 		}
-		if pause(ctx) != nil {
+		if pause(ctx, pace) != nil {
 			return fmt.Errorf("remove its agent: the %s was deleted and does not go; look: kubectl get all -n %s", left, Namespace)
 		}
 	}

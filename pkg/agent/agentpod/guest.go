@@ -50,7 +50,8 @@ const (
 	greeting = 5 * time.Second
 	gone     = 4 * greeting
 
-	pace = 250 * time.Millisecond
+	pace     = 250 * time.Millisecond // of looking whether something is there, or gone
+	patience = time.Second            // of asking whether somebody else is done
 )
 
 // Options of a guest. Kube, Forward and Image are required.
@@ -153,7 +154,7 @@ func (g *Guest) ready(ctx context.Context) error {
 		case pod != nil && Ready(pod):
 			g.pod = pod
 			return nil
-		case pod != nil && hopeless(pod), pause(ctx) != nil:
+		case pod != nil && hopeless(pod), pause(ctx, pace) != nil:
 			return &Error{
 				Msg:  "its agent does not run: " + Waiting(pod),
 				Hint: fmt.Sprintf("name an image of meshprobe that its nodes can get: --agent-image IMAGE; it was %s", g.o.Image),
@@ -194,8 +195,8 @@ func hopeless(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }
 
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(pace)
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

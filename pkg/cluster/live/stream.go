@@ -85,11 +85,24 @@ func (t *tunnel) create(port uint16) (complaints, data httpstream.Stream, err er
 	_ = complaints.Close() // nothing is written to it
 	header.Set(corev1.StreamType, corev1.StreamTypeData)
 	if data, err = t.conn.CreateStream(header); err != nil {
+		// A kubelet that was refused may be done before the stream is made here.
+		if said := said(complaints); said != nil {
+			err = said
+		}
 		_ = complaints.Reset()
 		t.conn.RemoveStreams(complaints)
 		return nil, nil, err
 	}
 	return complaints, data, nil
+}
+
+// said is what a kubelet complained about, within the time that it may take to
+// arrive.
+func said(complaints httpstream.Stream) error {
+	timer := time.AfterFunc(mostGrace, func() { _ = complaints.Reset() })
+	defer timer.Stop()
+	text, _ := io.ReadAll(io.LimitReader(complaints, maxComplaint))
+	return meaning(string(text))
 }
 
 // pump carries bytes until one side ends, then ends the other.

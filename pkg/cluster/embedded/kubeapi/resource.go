@@ -95,7 +95,7 @@ func (t *table) versions(group string) []string {
 // another server.
 func builtin() []Resource {
 	return slices.Concat(
-		native(""), native("apps"), native("discovery.k8s.io"), native("coordination.k8s.io"),
+		native(""), native("apps"), native("batch"), native("discovery.k8s.io"), native("coordination.k8s.io"),
 		native("rbac.authorization.k8s.io"), native("admissionregistration.k8s.io"),
 		native("authentication.k8s.io"), native("authorization.k8s.io"), custom())
 }
@@ -125,6 +125,8 @@ func native(group string) []Resource {
 			{"daemonsets", "DaemonSet", "nsg", "ds"},
 			{"statefulsets", "StatefulSet", "nsg", "sts"},
 		}
+	case "batch":
+		rows = [][4]string{{"jobs", "Job", "nsg", ""}}
 	case "discovery.k8s.io":
 		rows = [][4]string{{"endpointslices", "EndpointSlice", "n", ""}}
 	case "coordination.k8s.io":

@@ -28,8 +28,9 @@ const protocol = "portforward.k8s.io"
 // forwards serves port-forwards into the pods of one embedded cluster, over
 // SPDY: a websocket is refused, so that clients fall back.
 type forwards struct {
-	t testing.TB
-	c cluster.Cluster
+	t      testing.TB
+	c      cluster.Cluster
+	agents *agents
 
 	mu      sync.Mutex
 	ended   bool
@@ -128,7 +129,7 @@ func (f *forwards) carry(ctx context.Context, pod *corev1.Pod, data, complaint h
 		// It would meet the application behind the proxy.
 		f.t.Errorf("livetest: a port-forward to %d of %s/%s, which its proxy captures", port, pod.Namespace, pod.Name)
 	}
-	conn, err := f.c.Dial(ctx, cluster.Workload{}, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port)))
+	conn, err := f.dial(ctx, pod, port)
 	if err != nil {
 		_, _ = fmt.Fprintf(complaint, "error forwarding port %d to pod %s: %v", port, pod.Name, err)
 		return
@@ -146,6 +147,13 @@ func (f *forwards) carry(ctx context.Context, pod *corev1.Pod, data, complaint h
 	_, _ = io.Copy(data, conn)
 	_, _ = data.Close(), data.Reset()
 	sending.Wait()
+}
+
+func (f *forwards) dial(ctx context.Context, pod *corev1.Pod, port int) (net.Conn, error) {
+	if at, ok := f.agents.at(pod, port); ok {
+		return new(net.Dialer).DialContext(ctx, "tcp", at)
+	}
+	return f.c.Dial(ctx, cluster.Workload{}, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port)))
 }
 
 func captured(pod *corev1.Pod) bool {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/meshprobe/meshprobe/pkg/agent/agentpod"
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/kubeapi"
@@ -37,7 +38,7 @@ type Mesh struct {
 }
 
 // rules are what requests may do; nil allows everything.
-type rules struct{ wide, root []rbacv1.PolicyRule }
+type rules struct{ wide, root, agents []rbacv1.PolicyRule }
 
 // Serve puts port-forwards, permissions and an account of requests in front of
 // the API servers of an embedded set, and writes a kubeconfig for them. The set
@@ -63,7 +64,7 @@ func Serve(t testing.TB, set *cluster.Set) *Mesh {
 		merged.Clusters[context], merged.AuthInfos[context] = config.Clusters[c.Name()], config.AuthInfos[c.Name()]
 		merged.Contexts[context] = &clientcmdapi.Context{Cluster: context, AuthInfo: context}
 		m.Contexts = append(m.Contexts, context)
-		f := &forwards{t: t, c: c}
+		f := &forwards{t: t, c: c, agents: newAgents(t, m, c)}
 		server.SetInterceptor(func(next http.Handler) http.Handler { return m.front(c.Name(), f, next) })
 		t.Cleanup(func() { server.SetInterceptor(nil); f.wait() })
 	}
@@ -78,11 +79,12 @@ func Serve(t testing.TB, set *cluster.Set) *Mesh {
 }
 
 // Allow restricts the requests to a cluster to RBAC rules: those of a
-// ClusterRole, and those of a Role in istio-system.
-func (m *Mesh) Allow(clusterName string, wide, root []rbacv1.PolicyRule) {
+// ClusterRole, those of a Role in istio-system, and those of one in the namespace
+// of agents.
+func (m *Mesh) Allow(clusterName string, wide, root, agents []rbacv1.PolicyRule) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rules[clusterName] = rules{wide, root}
+	m.rules[clusterName] = rules{wide, root, agents}
 }
 
 // Requests lists what was asked since Forget, "VERB RESOURCE", sorted. The
@@ -138,6 +140,12 @@ func (m *Mesh) front(clusterName string, f *forwards, next http.Handler) http.Ha
 			return
 		}
 		next.ServeHTTP(w, r)
+		switch {
+		case q.Verb == "create" && q.Resource == "jobs":
+			f.agents.employ(r.Context(), q.Namespace)
+		case q.Verb == "delete" && q.Resource == "jobs":
+			f.agents.dismiss(r.Context(), q.Namespace)
+		}
 	})
 }
 
@@ -151,7 +159,8 @@ func (l rules) allow(q kubeapi.Request, resource string) bool {
 		return slices.Contains(r.APIGroups, q.Group) && slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, q.Verb) &&
 			(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, q.Name))
 	}
-	return slices.ContainsFunc(l.wide, fits) || q.Namespace == "istio-system" && slices.ContainsFunc(l.root, fits)
+	return slices.ContainsFunc(l.wide, fits) || q.Namespace == "istio-system" && slices.ContainsFunc(l.root, fits) ||
+		q.Namespace == agentpod.Namespace && slices.ContainsFunc(l.agents, fits)
 }
 
 // mine says that a request comes from the provider under test: streams have no
