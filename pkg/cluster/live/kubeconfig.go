@@ -68,7 +68,10 @@ func loadKubeconfig(files []string) (*clientcmdapi.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if len(files) > 0 {
 		for _, f := range files {
-			if _, err := os.Stat(f); err != nil {
+			file, err := os.Open(f)
+			if err == nil {
+				_ = file.Close() // only read, by the library
+			} else {
 				return nil, &ContextError{Msg: fmt.Sprintf("cannot read the kubeconfig %q: %v", f, errors.Unwrap(err)), Hint: "name a readable file, or leave it out for the one that kubectl uses"}
 			}
 		}
