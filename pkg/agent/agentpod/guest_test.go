@@ -182,7 +182,7 @@ func TestGuest(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer g.Stop(t.Context())
+				defer func() { _ = g.Stop(t.Context()) }() // the second time, but where the test ended early
 				if !g.Knows("10.0.0.1") || g.Knows("10.0.0.2") {
 					t.Error("it knows other hosts than it was told of")
 				}
@@ -226,7 +226,7 @@ func TestSecondGuest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer first.Stop(t.Context())
+		defer func() { _ = first.Stop(t.Context()) }() // as above
 		impatient := l.options()
 		impatient.Wait = time.Minute
 		_, err = impatient.Start(t.Context())
