@@ -16,6 +16,7 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded"
 	"github.com/meshprobe/meshprobe/pkg/cluster/kind"
+	"github.com/meshprobe/meshprobe/pkg/cluster/live"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/report"
 )
@@ -39,7 +40,7 @@ func (f *clusterFlags) providers() []string {
 	if f.kind.chosen == nil {
 		return []string{embedded.Name}
 	}
-	return []string{embedded.Name, kind.Name}
+	return []string{embedded.Name, kind.Name, live.Name}
 }
 
 func (f *clusterFlags) addTopology(cmd *cobra.Command) {
@@ -91,8 +92,11 @@ func (f *clusterFlags) open(t cluster.Topology) (cluster.Provider, error) {
 	if err := f.kind.only(f.provider); err != nil {
 		return nil, err
 	}
-	if f.provider == kind.Name {
+	switch f.provider {
+	case kind.Name:
 		return f.kind.provider(t)
+	case live.Name:
+		return nil, errors.New("live clusters are not made: see runLive")
 	}
 	p := &embedded.Provider{}
 	return p, p.Check(t)

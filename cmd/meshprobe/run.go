@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
+	"github.com/meshprobe/meshprobe/pkg/cluster/live"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
 
@@ -37,10 +38,20 @@ directions, judges what it saw, reports, and tears everything down.`,
   meshprobe run --clusters 3 --run '^(trust|handshake)/'
   meshprobe run --topology mesh.yaml -o json --record record-dir
   meshprobe run --fault ew-unreachable=west
-  meshprobe run --provider kind`,
+  meshprobe run --provider kind
+  meshprobe run --provider live --contexts east,west    # check by another name: nothing is changed`,
 		Args: exactArgs(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.clusters.provider == live.Name {
+				return c.runLive(cmd)
+			}
+			if cmd.Flags().Changed("contexts") {
+				return &usageError{msg: "--contexts names clusters that run, the provider is " + f.clusters.provider, hint: "add: --provider " + live.Name}
+			}
+			return c.run(cmd.Context(), f)
+		},
 	}
+	addRunLive(cmd)
 	f.clusters.kind.addRun(cmd)
 	f.clusters.add(cmd)
 	f.root.add(cmd)
