@@ -66,15 +66,25 @@ func serveEndpoints(t *testing.T) map[string]string {
 	t.Cleanup(func() { _, _ = outside.Close(), inside.Close() })
 	env["HBONE"] = hbonetest.Listen(t, func(ctx context.Context, conn net.Conn) { _ = inside.ServeConn(ctx, conn) })
 	env["DOUBLE"] = hbonetest.Listen(t, func(ctx context.Context, conn net.Conn) { _ = outside.ServeConn(ctx, conn) })
+	env["DEAD"] = deadAddress(t)
+	return env
+}
+
+// deadAddress is where nobody listens while the test runs: the client's end of a
+// connection holds the port, so that no listener gets it meanwhile.
+func deadAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	env["DEAD"] = l.Addr().String()
-	if err := l.Close(); err != nil {
+	t.Cleanup(func() { _ = l.Close() })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
-	return env
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 // writeProbePKI writes certificates and keys in every form in which people have

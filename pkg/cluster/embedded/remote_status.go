@@ -15,12 +15,21 @@ var _ cluster.Remotes = (*instance)(nil)
 // with istiod. What istiod goes on with meanwhile (see earlier) it does not say.
 func (in *instance) RemoteClusters(ctx context.Context) ([]cluster.IstiodRemotes, error) {
 	var out []cluster.IstiodRemotes
-	for _, p := range in.local().pods {
-		if p.namespace == rootNamespace && p.labels["app"] == istiodName && p.ready {
-			out = append(out, cluster.IstiodRemotes{Istiod: p.name, Clusters: in.remoteStates(ctx)})
-		}
+	for _, name := range in.local().istiods() {
+		out = append(out, cluster.IstiodRemotes{Istiod: name, Clusters: in.remoteStates(ctx)})
 	}
 	return out, ctx.Err()
+}
+
+// istiods are the pods that answer for the control plane.
+func (r *registry) istiods() []string {
+	var out []string
+	for _, p := range r.pods {
+		if p.namespace == rootNamespace && p.labels["app"] == istiodName && p.ready {
+			out = append(out, p.name)
+		}
+	}
+	return out
 }
 
 func (in *instance) remoteStates(ctx context.Context) []cluster.RemoteCluster {

@@ -76,7 +76,10 @@ func policyMissed(t *testing.T, m *realMesh) {
 			t.Fatalf("the sidecar of %s/%s takes no plaintext in PERMISSIVE mode", namespace, name)
 		}
 	}
-	m.iptables(t, "-s", m.podIP(t, namespace, name), "-p", "tcp", "--dport", "15012", "-j", "REJECT", "--reject-with", "tcp-reset")
+	// Both ways: what istiod pushes would arrive before its answer is refused.
+	pod := m.podIP(t, namespace, name)
+	m.iptables(t, "-d", pod, "-p", "tcp", "--sport", "15012", "-j", "DROP")
+	m.iptables(t, "-s", pod, "-p", "tcp", "--dport", "15012", "-j", "REJECT", "--reject-with", "tcp-reset")
 	setMode(cluster.Strict)
 }
 
