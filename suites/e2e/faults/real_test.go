@@ -239,9 +239,9 @@ func (m *realMesh) tell(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FAULT\tFIRST FINDING\tFINDINGS\tDIFFER\tBREAK\tNAMED\tALL")
+	_, _ = fmt.Fprintln(w, "FAULT\tFIRST FINDING\tFINDINGS\tDIFFER\tBREAK\tNAMED\tALL")
 	for _, r := range m.rows {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", r.fault, r.first, r.findings, r.differ,
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\n", r.fault, r.first, r.findings, r.differ,
 			r.breaking.Round(time.Second), r.named.Round(time.Second), r.whole.Round(time.Second))
 	}
 	if err := w.Flush(); err != nil {

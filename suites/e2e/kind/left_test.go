@@ -55,7 +55,7 @@ func TestNothingIsLeft(t *testing.T) {
 			if status := wait(t, cmd, endsSoon); status != 3 {
 				t.Errorf("exit status %d, want 3", status)
 			}
-			nothingLeft(t, meshName, before)
+			nothingLeft(t, before)
 			cli.clean(t)
 		}
 	})
@@ -77,7 +77,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("clusters list shows %+v, want one mesh that is not whole", found)
 		}
 		cli.deleteAll(t)
-		nothingLeft(t, meshName, before)
+		nothingLeft(t, before)
 		cli.clean(t)
 	})
 	t.Run("run to its end", func(t *testing.T) {
@@ -86,12 +86,12 @@ func TestNothingIsLeft(t *testing.T) {
 		if status := wait(t, cmd, wholeRun); !strings.Contains(cli.said.String(), "checks pass") || status != 0 && status != 3 {
 			t.Errorf("exit status %d, want a run", status)
 		}
-		nothingLeft(t, meshName, before)
+		nothingLeft(t, before)
 		cli.clean(t)
 	})
 }
 
-func early() time.Duration { return earliest + rand.N(latest-earliest) } //nolint:gosec // no secret
+func early() time.Duration { return earliest + rand.N(latest-earliest) }
 
 // setUp is the flags that say what a provider says.
 func setUp(p *kind.Provider) []string {
@@ -245,12 +245,12 @@ func snapshot(t *testing.T) map[string]bool {
 // nothingLeft fails where something of a mesh is left: containers, processes
 // and, where it is known what was there before, anything else in Docker but the
 // network that all clusters of kind share, which kind makes once.
-func nothingLeft(t *testing.T, mesh string, before map[string]bool) {
+func nothingLeft(t *testing.T, before map[string]bool) {
 	t.Helper()
-	if left := containers(t, mesh); len(left) > 0 {
+	if left := containers(t, meshName); len(left) > 0 {
 		t.Errorf("left of containers: %q", left)
 	}
-	until(t, endsSoon, func() bool { return len(processes(mesh)) == 0 })
+	until(t, endsSoon, func() bool { return len(processes(meshName)) == 0 })
 	if before == nil {
 		return
 	}

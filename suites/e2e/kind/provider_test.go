@@ -21,7 +21,7 @@ func TestProvider(t *testing.T) {
 	p, _ := kindtest.Provider(t)
 	if p.Reuse == "" {
 		p.Mesh = meshName
-		defer func() { nothingLeft(t, meshName, nil) }()
+		defer func() { nothingLeft(t, nil) }()
 	}
 	clustertest.TestProvider(t, &oneMesh{Provider: p})
 }
