@@ -19,7 +19,8 @@ import (
 
 // kindFlags say how clusters are made in Docker.
 type kindFlags struct {
-	image, config       string
+	image               string
+	configs             []string
 	load                []string
 	istioctl            string
 	values, manifests   []string
@@ -38,7 +39,7 @@ func (f *kindFlags) addSetUp(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	before := flagNames(fl)
 	fl.StringVar(&f.image, "kind-image", "", "node `IMAGE` (default: that of the kind release built in)")
-	fl.StringVar(&f.config, "kind-config", "", "kind configuration `FILE`, merged into the generated one")
+	fl.StringArrayVar(&f.configs, "kind-config", nil, "kind configuration `FILE`, merged into the generated one; repeatable")
 	fl.StringArrayVar(&f.load, "load-image", nil, "give the nodes this `IMAGE` of the local Docker; repeatable")
 	fl.StringVar(&f.istioctl, "istioctl", "", "install Istio with the istioctl at `PATH` (default: the one on PATH)")
 	fl.StringArrayVar(&f.values, "istio-values", nil, "IstioOperator `FILE` for istioctl install; repeatable")
@@ -97,7 +98,7 @@ func (f *kindFlags) provider(t cluster.Topology) (*kind.Provider, error) {
 	}
 	p := &kind.Provider{
 		Mesh: f.name, Reuse: f.reuse, Keep: f.keep, Kubeconfig: f.kubeconfig,
-		NodeImage: f.image, Config: f.config, LoadImages: f.load,
+		NodeImage: f.image, Configs: f.configs, LoadImages: f.load,
 		Istioctl: f.istioctl, Values: f.values, Manifests: f.manifests, GatewayAPI: f.gatewayAPI,
 		AppImage: f.appImage, AppBinary: f.appBinary, Timeout: f.timeout,
 	}

@@ -73,7 +73,7 @@ func (b *builder) readInput() error {
 		return err
 	}
 	var err error
-	if b.config, b.nodes, err = clusterConfig(b.p.Config); err != nil {
+	if b.config, b.nodes, err = clusterConfig(b.p.Configs); err != nil {
 		return err
 	}
 	if err := checkYAML("--istio-values", b.p.Values); err != nil {

@@ -41,16 +41,17 @@ nodes:
 - role: control-plane
 `
 
-// clusterConfig is the generated configuration with the user's file merged
-// into it: maps by key, nodes by position, everything else replaced. The name
-// is not the user's to choose, because clusters are found by it. It also returns
-// the number of nodes.
-func clusterConfig(path string) ([]byte, int, error) {
+// clusterConfig is the generated configuration with the user's files merged
+// into it, in their order: maps by key, nodes by position, patches, mounts and
+// ports added to those before, everything else replaced. The name is not the
+// user's to choose, because clusters are found by it. It also returns the number
+// of nodes.
+func clusterConfig(paths []string) ([]byte, int, error) {
 	var config map[string]any
 	if err := yaml.Unmarshal([]byte(generatedConfig), &config); err != nil {
 		return nil, 0, err
 	}
-	if path != "" {
+	for _, path := range paths {
 		data, err := readFile("--kind-config", path)
 		if err != nil {
 			return nil, 0, err
@@ -101,16 +102,24 @@ func mergeMaps(under, over map[string]any) map[string]any {
 			}
 			under[key] = value
 		case []any:
-			if below, ok := under[key].([]any); ok && key == "nodes" {
-				under[key] = mergeNodes(below, value)
-				continue
-			}
-			under[key] = value
+			under[key] = mergeLists(key, under[key], value)
 		default:
 			under[key] = value
 		}
 	}
 	return under
+}
+
+// mergeLists lays the list over of a key upon what was there.
+func mergeLists(key string, under any, over []any) []any {
+	below, _ := under.([]any)
+	switch key {
+	case "nodes":
+		return mergeNodes(below, over)
+	case "extraMounts", "extraPortMappings", "containerdConfigPatches", "containerdConfigPatchesJSON6902", "kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902":
+		return append(append([]any(nil), below...), over...)
+	}
+	return over
 }
 
 func mergeNodes(under, over []any) []any {

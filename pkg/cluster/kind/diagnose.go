@@ -81,7 +81,7 @@ func (b *builder) preflight(ctx context.Context) error {
 		return failure("make room on the disk of Docker: docker system df",
 			"no room: %s need about %d GiB in %s, which has %d MiB left", plural(int(n), "cluster"), n*diskPerCluster>>30, info.DockerRootDir, free>>20)
 	}
-	if info.CgroupVersion == "1" && b.p.NodeImage == "" && b.p.Config == "" {
+	if info.CgroupVersion == "1" && b.p.NodeImage == "" && len(b.p.Configs) == 0 {
 		return &Error{Err: errors.New("the containers of this Docker have cgroup v1, which kind's own node image refuses"), Hint: hintFor(refusesV1)}
 	}
 	for _, image := range b.p.LoadImages {

@@ -61,7 +61,7 @@ func write(t *testing.T, text string) string {
 const head = "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n"
 
 func TestConfigMerges(t *testing.T) {
-	got, nodes, err := clusterConfig(write(t, head+"featureGates: {KubeletInUserNamespace: true}\nnodes:\n- role: control-plane\n  kubeadmConfigPatches: [one]\n- role: worker\n"))
+	got, nodes, err := clusterConfig([]string{write(t, head+"featureGates: {KubeletInUserNamespace: true}\nnodes:\n- role: control-plane\n  kubeadmConfigPatches: [one]\n- role: worker\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +73,22 @@ func TestConfigMerges(t *testing.T) {
 	if diff := cmp.Diff(want, have); diff != "" || nodes != 2 {
 		t.Errorf("%d nodes (-want +got):\n%s", nodes, diff)
 	}
+	// Another file adds to the patches and mounts of those before it.
+	one := write(t, head+"nodes:\n- role: control-plane\n  kubeadmConfigPatches: [one]\n  labels: {a: b}\n")
+	two := write(t, head+"nodes:\n- role: control-plane\n  kubeadmConfigPatches: [two]\n  extraMounts: [{hostPath: /a, containerPath: /b}]\n")
+	if got, _, err = clusterConfig([]string{one, two}); err != nil {
+		t.Fatal(err)
+	}
+	wanted = head + "nodes:\n- {role: control-plane, labels: {a: b}, kubeadmConfigPatches: [one, two], extraMounts: [{hostPath: /a, containerPath: /b}]}\n"
+	have, want = nil, nil
+	if err := errors.Join(yaml.Unmarshal(got, &have), yaml.Unmarshal([]byte(wanted), &want)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, have); diff != "" {
+		t.Errorf("two files (-want +got):\n%s", diff)
+	}
 	// A file that says nothing of nodes leaves the generated one.
-	if _, nodes, err := clusterConfig(write(t, head+"networking: {ipFamily: ipv4}\n")); err != nil || nodes != 1 {
+	if _, nodes, err := clusterConfig([]string{write(t, head+"networking: {ipFamily: ipv4}\n")}); err != nil || nodes != 1 {
 		t.Errorf("%d nodes, %v", nodes, err)
 	}
 }
@@ -88,7 +102,7 @@ func TestConfigRefuses(t *testing.T) {
 		"no yaml":       {"{", "file.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := clusterConfig(write(t, tc.text))
+			_, _, err := clusterConfig([]string{write(t, tc.text)})
 			e, ok := errors.AsType[*Error](err)
 			if !ok || len(e.Hint) == 0 || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%v", err)
@@ -109,7 +123,7 @@ func TestCheckInput(t *testing.T) {
 	}{
 		"nothing":          {Provider{}, ""},
 		"name":             {Provider{Mesh: "My-Mesh"}, "name of a mesh"},
-		"config":           {Provider{Config: "/nowhere/kind.yaml"}, "--kind-config"},
+		"config":           {Provider{Configs: []string{"/nowhere/kind.yaml"}}, "--kind-config"},
 		"values":           {Provider{Values: []string{"/nowhere/values.yaml"}}, "--istio-values"},
 		"values, no YAML":  {Provider{Values: []string{write(t, "[1, 2]\n")}}, "--istio-values"},
 		"manifest":         {Provider{Manifests: []string{"/nowhere/more.yaml"}}, "--istio-manifest"},

@@ -45,8 +45,9 @@ type Provider struct {
 	// NodeImage is kind's node image; empty means kind's own default.
 	NodeImage string
 
-	// Config is a file of kind's configuration, merged into the generated one.
-	Config string
+	// Configs are files of kind's configuration, merged into the generated one
+	// in this order.
+	Configs []string
 
 	// LoadImages are images of the local Docker that the nodes are given.
 	LoadImages []string

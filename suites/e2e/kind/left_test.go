@@ -104,7 +104,7 @@ func setUp(p *kind.Provider) []string {
 		}
 	}
 	add("--kind-image", p.NodeImage)
-	add("--kind-config", p.Config)
+	add("--kind-config", p.Configs...)
 	add("--load-image", p.LoadImages...)
 	add("--istioctl", p.Istioctl)
 	add("--istio-values", p.Values...)

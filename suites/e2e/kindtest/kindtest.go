@@ -11,6 +11,7 @@
 package kindtest
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -95,12 +96,13 @@ func provider(t *testing.T, cannot func(why string, args ...any)) (*kind.Provide
 	}
 	p := &kind.Provider{Timeout: openTime}
 	lab(t, p)
+	p.Configs = append(p.Configs, audited(t))
 	if p.Istioctl == "" {
 		if _, err := exec.LookPath("istioctl"); err != nil {
 			cannot("there is neither istioctl on PATH nor a lab: %v", err)
 		}
 	}
-	p.AppBinary = build(t)
+	p.AppBinary = Program(t)
 	return p, Topology(t)
 }
 
@@ -155,7 +157,7 @@ func lab(t *testing.T, p *kind.Provider) {
 	p.NodeImage = "meshprobe/node:" + pin(t, pins, "KUBERNETES_VERSION")
 	tag := pin(t, pins, "ISTIO_TAG")
 	p.LoadImages = []string{"localhost/istio/pilot:" + tag, "localhost/istio/proxyv2:" + tag}
-	p.Config = filepath.Join(dir, "kind.yaml")
+	p.Configs = []string{filepath.Join(dir, "kind.yaml")}
 	p.Values = []string{filepath.Join(dir, "istio-values.yaml")}
 	p.Manifests = []string{filepath.Join(dir, "stock-envoy.yaml")}
 }
@@ -172,8 +174,8 @@ func pin(t *testing.T, pins []byte, name string) string {
 	return ""
 }
 
-// build makes the program that pods run.
-func build(t *testing.T) string {
+// Program makes the program, as pods run it too.
+func Program(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "meshprobe")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", out, "./cmd/meshprobe")
@@ -195,13 +197,14 @@ func NodeOf(t *testing.T, c cluster.Cluster) Node {
 	if !ok {
 		t.Fatalf("%s has no API", c.Name())
 	}
-	out, err := exec.CommandContext(t.Context(), "docker", "ps", "--filter", "label=io.x-k8s.kind.cluster",
+	ctx := context.WithoutCancel(t.Context()) // cleaning up needs nodes, too
+	out, err := exec.CommandContext(ctx, "docker", "ps", "--filter", "label=io.x-k8s.kind.cluster",
 		"--format", "{{.Names}}").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range strings.FieldsSeq(string(out)) {
-		at, err := exec.CommandContext(t.Context(), "docker", "inspect", "--format",
+		at, err := exec.CommandContext(ctx, "docker", "inspect", "--format",
 			"{{range .NetworkSettings.Networks}}https://{{.IPAddress}}:{{end}}", name).Output()
 		if err == nil && strings.HasPrefix(k.APIServer().URL, strings.TrimSpace(string(at))) {
 			return Node(name)
@@ -214,6 +217,14 @@ func NodeOf(t *testing.T, c cluster.Cluster) Node {
 // Exec runs a command in the node.
 func (n Node) Exec(ctx context.Context, args ...string) ([]byte, error) {
 	return exec.CommandContext(ctx, "docker", append([]string{"exec", string(n)}, args...)...).CombinedOutput()
+}
+
+// Kubectl runs kubectl in the node, as an administrator. Its output is what it
+// said in all. A test that cleans up runs it too, so it takes no context.
+func (n Node) Kubectl(stdin []byte, args ...string) ([]byte, error) {
+	cmd := exec.Command("docker", append([]string{"exec", "-i", string(n), "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"}, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	return cmd.CombinedOutput()
 }
 
 // Federate gives the clusters one shared root, which stays in the first of them,
