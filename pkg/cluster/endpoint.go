@@ -16,8 +16,12 @@ type Endpoint struct {
 	SNI       string    `json:"sni,omitempty"`       // sidecar: outbound_.PORT_._.HOST
 	Authority string    `json:"authority,omitempty"` // HBONE: CONNECT authority; the same in both layers of double HBONE
 
-	// Identities are the SPIFFE IDs that the caller expects of the workload;
-	// any one of them is right.
+	// Waypoint is namespace/name of the waypoint that answers in the workload's
+	// place, empty where the workload itself does.
+	Waypoint string `json:"waypoint,omitempty"`
+
+	// Identities are the SPIFFE IDs that the caller expects of the workload, or
+	// of the waypoint in its place; any one of them is right.
 	Identities []string `json:"identities,omitempty"`
 
 	// GatewayIdentities are those expected of the gateway in the outer layer

@@ -18,6 +18,7 @@ import (
 type Env struct {
 	Set       *cluster.Set
 	Workloads []cluster.Workload // inventory, taken once before the first probe
+	Waypoints []cluster.Waypoint // likewise
 	Subjects  iter.Seq[Subject]  // what a run without clusters looks at; nil for none
 	Now       func() time.Time   // never nil
 	Log       *slog.Logger       // never nil
@@ -73,8 +74,30 @@ func NewEnv(ctx context.Context, set *cluster.Set, now func() time.Time, log *sl
 			return nil, fmt.Errorf("probe: list the workloads of %s: %w", c.Name(), err)
 		}
 		env.Workloads = append(env.Workloads, ws...)
+		if err := env.addWaypoints(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return env, nil
+}
+
+// addWaypoints takes the waypoints of a cluster into the inventory, where its
+// provider knows of such.
+func (e *Env) addWaypoints(ctx context.Context, c cluster.Cluster) error {
+	lister, ok := cluster.As[cluster.Waypoints](c)
+	if !ok {
+		return nil
+	}
+	found, err := lister.Waypoints(ctx)
+	if denied, ok := errors.AsType[*cluster.DeniedError](err); ok {
+		e.Lacks = append(e.Lacks, &DeniedError{What: denied.What + " in " + c.Name(), Err: err})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("probe: list the waypoints of %s: %w", c.Name(), err)
+	}
+	e.Waypoints = append(e.Waypoints, found...)
+	return nil
 }
 
 // Source is a workload that runs as the source of an edge, and its cluster.

@@ -45,6 +45,7 @@ var (
 	_ Subject = cluster.Pair{}
 	_ Subject = cluster.Edge{}
 	_ Subject = cluster.Workload{}
+	_ Subject = cluster.Waypoint{}
 )
 
 // The subjects of a mesh.
@@ -84,6 +85,9 @@ func Workloads(keep func(cluster.Workload) bool) func(*Env) iter.Seq[cluster.Wor
 		return filter(values(env.Workloads), keep)
 	}
 }
+
+// Waypoints yields the waypoints of the inventory.
+func Waypoints(env *Env) iter.Seq[cluster.Waypoint] { return values(env.Waypoints) }
 
 func filter[T any](seq iter.Seq[T], keep func(T) bool) iter.Seq[T] {
 	return func(yield func(T) bool) {

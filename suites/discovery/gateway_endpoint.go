@@ -64,6 +64,8 @@ func judgeGatewayEndpoint(o endpointTold) []probe.Finding {
 		return []probe.Finding{probe.Skipping("mutual TLS is disabled at the destination, so that istiod hides it from other networks", told)}
 	case unknown != "":
 		return []probe.Finding{probe.Skipping("the address "+unknown+" lies in no cluster that is known here: a load balancer by name?", told)}
+	case o.ownWaypoint() != "":
+		return []probe.Finding{probe.Skipping("the caller was told its own waypoint "+o.ownWaypoint()+", which alone calls other networks", told)}
 	default:
 		return []probe.Finding{probe.Failing(cause.NoEndpoint, told)}
 	}
@@ -96,6 +98,16 @@ func (o endpointTold) offered() (there *cluster.Endpoint, unknown string) {
 		}
 	}
 	return there, unknown
+}
+
+// ownWaypoint is a waypoint of its own network that the caller was told.
+func (o endpointTold) ownWaypoint() string {
+	for _, ep := range o.Told {
+		if ep.Waypoint != "" && !ep.Gateway {
+			return ep.Waypoint
+		}
+	}
+	return ""
 }
 
 // way is how the caller ought to call through the gateway, how it would, and
@@ -144,6 +156,9 @@ func (o endpointTold) listed() string {
 		what := "a pod"
 		if ep.Gateway {
 			what = "a gateway"
+		}
+		if ep.Waypoint != "" {
+			what = strings.TrimPrefix(what+" to the waypoint "+ep.Waypoint, "a pod to ")
 		}
 		lines = append(lines, fmt.Sprintf("%s, %s in %s", ep.Address, what, cmp.Or(ep.Cluster, "no known cluster")))
 	}

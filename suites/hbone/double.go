@@ -54,7 +54,7 @@ func judgeDouble(e seen.Edge) []probe.Finding {
 	if e.Inner == nil {
 		return []probe.Finding{probe.Breaking("the inner layer was not tried")}
 	}
-	if f, failed := layer(e, "inner", *e.Inner, cluster.Ambient); failed {
+	if f, failed := layer(e, "inner", *e.Inner, innerVerifier(e)); failed {
 		return []probe.Finding{f}
 	}
 	return []probe.Finding{probe.Passing(
@@ -63,9 +63,17 @@ func judgeDouble(e seen.Edge) []probe.Finding {
 }
 
 // outerVerifier is whose rules the outer peer applies: the gateway is an
-// Envoy, a pod of the same network a ztunnel.
+// Envoy, and so is a waypoint; a pod of the same network has a ztunnel.
 func outerVerifier(e seen.Edge) cluster.DataPlane {
 	if e.Endpoint.Gateway {
+		return cluster.Sidecar
+	}
+	return innerVerifier(e)
+}
+
+// innerVerifier is whose rules the last peer applies.
+func innerVerifier(e seen.Edge) cluster.DataPlane {
+	if e.Endpoint.Waypoint != "" {
 		return cluster.Sidecar
 	}
 	return cluster.Ambient

@@ -33,6 +33,9 @@ var causeGatewayIdentity = probe.Cause{
 }
 
 func judgeOuterIdentity(e seen.Edge) []probe.Finding {
+	if f, behind := verdict.BehindWaypoint(e); behind {
+		return []probe.Finding{f}
+	}
 	if e.Endpoint == nil || len(e.Outer.Chain) == 0 {
 		return []probe.Finding{probe.Breaking("no outer certificate was seen", probe.Text("outer handshake", e.Outer.Said()))}
 	}

@@ -3,6 +3,7 @@
 package seen
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -25,6 +26,9 @@ type Edge struct {
 	Offered  int               `json:"offered"`  // endpoints in all clusters
 	Network  string            `json:"network"`  // of the source
 	Control  string            `json:"control"`  // error of a control dial from the same workload, empty where it worked or was not needed
+
+	OwnWaypoint   string   `json:"ownWaypoint,omitempty"`   // no endpoint: all calls go to this waypoint of the caller's, which chooses
+	PeerWaypoints []string `json:"peerWaypoints,omitempty"` // SPIFFE IDs of the destination's waypoints
 
 	ClientRoots Certs    `json:"clientRoots"` // what the source verifies peers with
 	ServerRoots Certs    `json:"serverRoots"` // what the destination verifies peers with
@@ -125,6 +129,11 @@ func prepare(ctx context.Context, env *probe.Env, e cluster.Edge) (Edge, cluster
 	o.Source, o.Network = source, source.Network
 	o.Peer, o.PeerMTLS = destinations[0].Proxy, destinations[0].MTLS
 	o.ClientTrust, o.ServerTrust = TrustDomains(src), TrustDomains(dst)
+	for _, w := range env.Waypoints {
+		if w.Cluster == e.To.Cluster {
+			o.PeerWaypoints = append(o.PeerWaypoints, w.SPIFFEID(dst.TrustDomain()))
+		}
+	}
 	if o.ClientRoots, err = Bundle(ctx, src, source.Namespace); err != nil {
 		return o, nil, nil, err
 	}
@@ -190,11 +199,15 @@ func (o *Edge) resolve(ctx context.Context, src cluster.Cluster, svc cluster.Ser
 	o.Offered = len(endpoints)
 	for i, ep := range endpoints {
 		if ep.Cluster != o.Edge.To.Cluster {
+			o.OwnWaypoint = cmp.Or(o.OwnWaypoint, ep.Waypoint)
 			continue
 		}
 		if o.Endpoint == nil || ep.DataPlane == o.Edge.DataPlane && o.Endpoint.DataPlane != ep.DataPlane {
 			o.Endpoint = &endpoints[i]
 		}
+	}
+	if o.Endpoint != nil {
+		o.OwnWaypoint = ""
 	}
 	return nil
 }

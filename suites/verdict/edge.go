@@ -21,6 +21,9 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 		if e.PeerMTLS == cluster.Disable {
 			return probe.Failing(cause.MTLSDisabled, probe.WantGot("mutual TLS at "+e.Edge.To.String(), "STRICT or PERMISSIVE", string(e.PeerMTLS)).As(probe.KindObject), offered), true
 		}
+		if f, behind := BehindWaypoint(e); behind {
+			return f, true
+		}
 		return probe.Failing(cause.NoEndpoint, offered), true
 	}
 	if e.Outer.Outcome != seen.Unreachable {
@@ -41,6 +44,18 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 		}
 		return probe.Failing(cause.Unreachable, got).With("Gateways", gateways), true
 	}
+}
+
+// BehindWaypoint is the Skip where no ztunnel of the caller's cluster calls the
+// destination cluster: the caller's own waypoint takes every call of the service
+// and alone chooses where it ends. A waypoint that is shared, istio.io/global, is
+// itself offered in the destination.
+func BehindWaypoint(e seen.Edge) (probe.Finding, bool) {
+	if e.Endpoint != nil || e.OwnWaypoint == "" {
+		return probe.Finding{}, false
+	}
+	return probe.Skipping("the caller's own waypoint "+e.OwnWaypoint+" takes every call of the service, and the one in "+e.Edge.To.Cluster+
+		" is not shared (istio.io/global=true on its Gateway): no workload calls across", probe.Text("endpoints in other clusters", fmt.Sprint(e.Offered))), true
 }
 
 // WayCauses are the causes that Way can name.

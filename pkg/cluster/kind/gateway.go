@@ -86,9 +86,10 @@ func eastWest(spec cluster.ClusterSpec) []*unstructured.Unstructured {
 }
 
 // waypoint is the Gateway of which istiod makes a waypoint, with a service
-// account of that name.
+// account of that name. It is shared between clusters, as the services behind it
+// are: otherwise the others are told nothing of it.
 func waypoint(namespace, name string) *unstructured.Unstructured {
-	return object("gateway.networking.k8s.io/v1", "Gateway", namespace, name, map[string]string{"istio.io/waypoint-for": "service"}, obj{"spec": obj{
+	return object("gateway.networking.k8s.io/v1", "Gateway", namespace, name, map[string]string{"istio.io/waypoint-for": "service", labelGlobal: "true"}, obj{"spec": obj{
 		"gatewayClassName": "istio-waypoint",
 		"listeners":        []any{obj{"name": "mesh", "port": int64(cluster.PortHBONE), "protocol": "HBONE"}},
 	}})

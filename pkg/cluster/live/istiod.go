@@ -90,11 +90,14 @@ type ambientWorkload struct {
 	} `json:"services"`
 }
 
+// networkAddress is an address in a network.
+type networkAddress struct {
+	Network string  `json:"network"`
+	Address address `json:"address"`
+}
+
 type networkGateway struct {
-	Address *struct {
-		Network string  `json:"network"`
-		Address address `json:"address"`
-	} `json:"address"`
+	Address  *networkAddress `json:"address"`
 	Hostname *struct {
 		Namespace string `json:"namespace"`
 		Hostname  string `json:"hostname"`
@@ -103,9 +106,12 @@ type networkGateway struct {
 }
 
 type ambientService struct {
-	Namespace string   `json:"namespace"`
-	Hostname  string   `json:"hostname"`
-	Names     []string `json:"subjectAltNames"`
+	Namespace string           `json:"namespace"`
+	Name      string           `json:"name"`
+	Hostname  string           `json:"hostname"`
+	Names     []string         `json:"subjectAltNames"`
+	Addresses []networkAddress `json:"addresses"`
+	Waypoint  *networkGateway  `json:"waypoint"` // in the same form as a gateway
 }
 
 func (c *Cluster) ambientView(ctx context.Context) (*ambientView, error) {

@@ -47,6 +47,10 @@ func (c *Cluster) fromObjects(ctx context.Context, from cluster.Workload, key st
 		if err := inv.need("gateways"); err != nil && from.DataPlane == cluster.Ambient {
 			return nil, err
 		}
+		if waypoint := q.own.waypointOf(key); waypoint != "" && from.DataPlane == cluster.Ambient {
+			out = append(out, q.atWaypoint(peer, inv, waypoint)...)
+			continue
+		}
 		out = append(out, q.in(peer, inv)...)
 	}
 	return out, nil

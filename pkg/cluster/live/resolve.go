@@ -124,6 +124,9 @@ func (c *Cluster) fromIstiod(ctx context.Context, host string, port uint16) ([]c
 	if service == nil {
 		return nil, nil
 	}
+	if service.Waypoint != nil {
+		return view.throughWaypoint(service, port), nil
+	}
 	var out []cluster.Endpoint
 	for _, w := range view.Workloads {
 		target, serves := w.serves(service, port)
@@ -144,7 +147,7 @@ func (c *Cluster) fromIstiod(ctx context.Context, host string, port uint16) ([]c
 		} else if len(w.Addresses) > 0 {
 			ip := netip.Addr(w.Addresses[0]).String()
 			ep.Address, ep.Authority = net.JoinHostPort(ip, strconv.Itoa(cluster.PortHBONE)), net.JoinHostPort(ip, strconv.Itoa(int(target)))
-			ep.Identities = []string{cluster.SPIFFEID(cmp.Or(w.TrustDomain, defaultTrustDomain), w.Namespace, cmp.Or(w.ServiceAccount, "default"))}
+			ep.Identities = []string{w.identity()}
 			if w.Tunnel != "HBONE" {
 				ep.Address, ep.Authority, ep.DataPlane, ep.Identities = ep.Authority, "", cluster.NoMesh, nil
 			}

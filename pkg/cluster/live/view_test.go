@@ -78,7 +78,7 @@ func TestAmbientView(t *testing.T) {
 
 // FuzzViews: a proxy and an istiod are peers, and what they say may be anything.
 func FuzzViews(f *testing.F) {
-	for _, name := range []string{"clusters.json", "endpoints.json", "ambientz.json"} {
+	for _, name := range []string{"clusters.json", "endpoints.json", "ambientz.json", "ambientz-waypoint.json"} {
 		f.Add(read(f, name))
 	}
 	f.Add([]byte(`{"workloads":[{"networkGateway":{},"services":{"/":{"ports":[{}]}}}],"services":[{}]}`))
@@ -90,6 +90,9 @@ func FuzzViews(f *testing.F) {
 			return
 		}
 		for _, s := range v.Services {
+			if s.Waypoint != nil {
+				v.throughWaypoint(&s, 0)
+			}
 			for _, w := range v.Workloads {
 				w.serves(&s, 0)
 				if w.Gateway != nil {
