@@ -11,5 +11,6 @@ func Probes() []probe.Probe {
 	return []probe.Probe{
 		Double, OuterIdentity, InnerIdentity,
 		Handshake, OwnAuthority, ForeignAuthority, ForeignRootRefused, ClientCertRequired, TLSFloor, Settings,
+		WaypointIdentity, WaypointTraffic,
 	}
 }
