@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -92,6 +93,7 @@ func (m *mesh) restore(t *testing.T, before kept) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	defer cancel()
+	restarts, ctx := errgroup.WithContext(ctx)
 	for _, c := range m.set.Clusters {
 		name, restart := c.Name(), false
 		for _, p := range m.places(name) {
@@ -109,9 +111,10 @@ func (m *mesh) restore(t *testing.T, before kept) {
 		if !restart {
 			continue
 		}
-		if err := fault.Restart(ctx, m.set, name); err != nil {
-			t.Fatal(err)
-		}
+		restarts.Go(func() error { return fault.Restart(ctx, m.set, name) })
+	}
+	if err := restarts.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -83,8 +84,8 @@ func rootIsIntermediate(ctx context.Context, v *victim) error {
 func caCertsAfterIstiod(ctx context.Context, v *victim) error {
 	return v.recreate(ctx, func() error {
 		// That istiod made its root when it started.
-		if err := v.kube.CoreV1().Secrets(system).Delete(ctx, "istio-ca-secret", metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete secret istio-ca-secret: %w", err)
+		if err := v.kube.CoreV1().Secrets(system).Delete(ctx, selfSignedCA, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete secret %s: %w", selfSignedCA, err)
 		}
 		v.shiftClock(-time.Hour)
 		defer v.shiftClock(0)
@@ -174,21 +175,20 @@ func (v *victim) changeRoot(ctx context.Context, leftOut ...string) (authority, 
 	if err != nil {
 		return authority{}, err
 	}
+	moves, ctx := errgroup.WithContext(ctx)
+	move := func(c *victim, leftOut ...string) {
+		moves.Go(func() error {
+			if err := c.moveUnder(ctx, root); err != nil {
+				return err
+			}
+			return c.restartAll(ctx, leftOut...)
+		})
+	}
 	for _, c := range others {
-		if err := c.moveUnder(ctx, root); err != nil {
-			return authority{}, err
-		}
-		if err := c.restartAll(ctx); err != nil {
-			return authority{}, err
-		}
+		move(c)
 	}
-	if err := v.moveUnder(ctx, root); err != nil {
-		return authority{}, err
-	}
-	if err := v.restartIstiod(ctx); err != nil {
-		return authority{}, err
-	}
-	return root, v.restartRest(ctx, leftOut...)
+	move(v, leftOut...)
+	return root, moves.Wait()
 }
 
 func workloadStaleLeaf(ctx context.Context, v *victim) error {
@@ -216,7 +216,7 @@ func rootConfigMapStale(ctx context.Context, v *victim) error {
 		return err
 	}
 	text := fmt.Sprintf(`{"data":{%q:%q}}`, rootCert, encode(old.cert))
-	if _, err := v.kube.CoreV1().ConfigMaps(namespace).Patch(ctx, "istio-ca-root-cert", types.MergePatchType, []byte(text), metav1.PatchOptions{}); err != nil {
+	if _, err := v.kube.CoreV1().ConfigMaps(namespace).Patch(ctx, rootConfigMap, types.MergePatchType, []byte(text), metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("patch configmap istio-ca-root-cert: %w", err)
 	}
 	return nil

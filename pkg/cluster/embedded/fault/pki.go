@@ -24,9 +24,15 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
+// Objects that hold what istiod signs with and what others verify it by.
+const (
+	caCerts       = "cacerts"
+	selfSignedCA  = "istio-ca-secret"
+	rootConfigMap = "istio-ca-root-cert"
+)
+
 // The files of Secret cacerts.
 const (
-	caCerts   = "cacerts"
 	caCert    = "ca-cert.pem"
 	caKey     = "ca-key.pem"
 	rootCert  = "root-cert.pem"

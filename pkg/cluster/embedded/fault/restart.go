@@ -79,12 +79,16 @@ func (v *victim) meshed() []string {
 	return out
 }
 
-// restartAll does it in the order in which trust moves.
-func (v *victim) restartAll(ctx context.Context) error {
+// restartAll does it in the order in which trust moves, save what is in the
+// namespaces left out.
+func (v *victim) restartAll(ctx context.Context, leftOut ...string) error {
 	if err := v.restartIstiod(ctx); err != nil {
 		return err
 	}
-	return v.restartRest(ctx)
+	if err := v.rootsTold(ctx); err != nil {
+		return err
+	}
+	return v.restartRest(ctx, leftOut...)
 }
 
 // Restart starts istiod of a cluster anew, then everything else that holds a
