@@ -51,22 +51,3 @@ func (ns NamespaceSpec) checkProxies(where string, line int) error {
 	}
 	return nil
 }
-
-// NeedsEnvoy finds what of a topology only a real proxy does: a waypoint, or a
-// sidecar that takes HBONE. It is "" where there is nothing of the kind.
-func (t Topology) NeedsEnvoy() string {
-	for _, c := range t.Clusters {
-		for _, ns := range c.Namespaces {
-			where := c.Name + "/" + ns.Name
-			for _, name := range ns.Waypoints() {
-				return fmt.Sprintf("the waypoint %s/%s", where, name)
-			}
-			for _, w := range ns.Workloads {
-				if w.HBONE {
-					return fmt.Sprintf("the sidecar of %s/%s that takes HBONE", where, w.Name)
-				}
-			}
-		}
-	}
-	return ""
-}

@@ -26,20 +26,6 @@ func TestProxies(t *testing.T) {
 	if diff := cmp.Diff([]string{"front", "own"}, top.Clusters[0].Namespaces[0].Waypoints()); diff != "" {
 		t.Errorf("waypoints (-want +got):\n%s", diff)
 	}
-	for shop, want := range map[string]string{
-		"{name: shop, workloads: [{name: a, hbone: true}]}":                                "the sidecar of east/shop/a that takes HBONE",
-		"{name: shop, waypoint: front, workloads: []}":                                     "the waypoint east/shop/front",
-		"{name: shop, workloads: [{name: a, dataPlane: ambient, service: {waypoint: w}}]}": "the waypoint east/shop/w",
-		"{name: shop, workloads: [{name: a, dataPlane: ambient, service: {}}]}":            "",
-	} {
-		top, err := parse(shop)
-		if err != nil {
-			t.Errorf("%s: %v", shop, err)
-		}
-		if got := top.NeedsEnvoy(); got != want {
-			t.Errorf("%s needs %q, want %q", shop, got, want)
-		}
-	}
 }
 
 func TestProxiesRefused(t *testing.T) {

@@ -52,7 +52,7 @@ type ClusterSpec struct {
 type NamespaceSpec struct {
 	Name      string         `yaml:"name" json:"name"`
 	MTLS      MTLSMode       `yaml:"mtls" json:"mtls"`                   // default STRICT
-	Waypoint  string         `yaml:"waypoint" json:"waypoint,omitempty"` // in front of all its services; default: none. Real clusters only
+	Waypoint  string         `yaml:"waypoint" json:"waypoint,omitempty"` // in front of all its services; default: none
 	Workloads []WorkloadSpec `yaml:"workloads" json:"workloads"`
 }
 
@@ -61,7 +61,7 @@ type WorkloadSpec struct {
 	Name           string       `yaml:"name" json:"name"`
 	ServiceAccount string       `yaml:"serviceAccount" json:"serviceAccount"` // default: the name
 	DataPlane      DataPlane    `yaml:"dataPlane" json:"dataPlane"`           // default sidecar
-	HBONE          bool         `yaml:"hbone" json:"hbone,omitempty"`         // a sidecar that takes HBONE on 15008 too. Real clusters only
+	HBONE          bool         `yaml:"hbone" json:"hbone,omitempty"`         // a sidecar that takes HBONE on 15008 too
 	MTLS           MTLSMode     `yaml:"mtls" json:"mtls"`                     // default: the namespace's
 	Service        *ServiceSpec `yaml:"service" json:"service,omitempty"`     // nil: not a server
 }

@@ -41,7 +41,7 @@ func judgeForeignAuthority(l seen.Listener) []probe.Finding {
 	}
 	want := "400"
 	statuses := map[int]bool{400: true}
-	if l.Workload.Proxy == cluster.ProxyEnvoy {
+	if l.Workload.Proxy == cluster.ProxyEnvoy || l.Workload.HBONE { // a sidecar behaves as an Envoy does
 		want, statuses = "404 or 503", map[int]bool{404: true, 503: true}
 	}
 	evidence := connectEvidence("CONNECT "+l.Elsewhere.Authority, want, *l.Elsewhere)

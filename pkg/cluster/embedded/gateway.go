@@ -100,7 +100,8 @@ func startAmbientGateway(ctx context.Context, base *proc) (process, error) {
 	return base, base.listen(cluster.PortHBONE, g.Serve)
 }
 
-// routeAuthority finds the ztunnels behind a global service of this cluster
+// routeAuthority finds the ztunnels behind a global service of this cluster, or
+// the waypoint in front of it
 // (istio pilot/pkg/networking/core/listener_waypoint.go). What it does not
 // know it answers with 503, as measured.
 func (p *proc) routeAuthority(authority string) (dataplane.Dial, int) {
@@ -116,6 +117,9 @@ func (p *proc) routeAuthority(authority string) (dataplane.Dial, int) {
 	if !ok {
 		return nil, 0
 	}
+	if waypoint := p.in.local().waypointOf(service); waypoint != nil {
+		return p.dialHBONE(waypoint.targets(cluster.PortHBONE)), 0
+	}
 	endpoints := slices.DeleteFunc(slices.Clone(service.endpoints), func(e endpointView) bool {
 		_, serves := e.ports[name]
 		return !serves || e.pod == nil || e.pod.dataPlane != cluster.Ambient
@@ -124,9 +128,15 @@ func (p *proc) routeAuthority(authority string) (dataplane.Dial, int) {
 	for _, e := range endpoints {
 		targets = append(targets, netip.AddrPortFrom(e.addr, cluster.PortHBONE))
 	}
+	return p.dialHBONE(targets), 0
+}
+
+// dialHBONE opens streams to one of several HBONE ports of the cluster, nil where
+// there is none.
+func (p *proc) dialHBONE(targets []netip.AddrPort) dataplane.Dial {
 	at, ok := p.in.pick(targets)
 	if !ok {
-		return nil, 0
+		return nil
 	}
-	return func(ctx context.Context) (net.Conn, error) { return p.in.net.Dial(ctx, p.in.spec.Network, at) }, 0
+	return func(ctx context.Context) (net.Conn, error) { return p.in.net.Dial(ctx, p.in.spec.Network, at) }
 }

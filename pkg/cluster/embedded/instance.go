@@ -127,6 +127,9 @@ func (in *instance) objects() ([]runtime.Object, error) {
 	programGateway(objects, ambient, metav1.NewTime(in.now()))
 	for _, ns := range in.spec.Namespaces {
 		objects = append(objects, workloadObjects(ns, vip)...)
+		for _, name := range ns.Waypoints() {
+			objects = append(objects, waypointObjects(ns.Name, name, vip(), metav1.NewTime(in.now()))...)
+		}
 	}
 	return objects, nil
 }
@@ -243,6 +246,7 @@ func (in *instance) workload(namespace string, spec cluster.WorkloadSpec, pod *p
 		Ref:            cluster.Ref{Cluster: in.spec.Name, Namespace: namespace, Name: spec.Name},
 		ServiceAccount: pod.serviceAccount, DataPlane: pod.dataPlane, MTLS: pod.mtls,
 		Proxy: cluster.ProxyGo, Network: in.spec.Network, Address: pod.addr,
+		HBONE: pod.dataPlane == cluster.Sidecar && pod.labels[tunnelLabel] == "http",
 	}
 	if s := spec.Service; s != nil {
 		w.Service = &cluster.Service{Name: s.Name, Host: s.Host(namespace), Port: s.Port, Protocol: s.Protocol}

@@ -38,6 +38,14 @@ const (
 	tlsModeLabel   = "security.istio.io/tlsMode"
 	managedLabel   = "gateway.istio.io/managed"
 	managedValue   = "istio.io-eastwest-controller"
+	tunnelLabel    = "networking.istio.io/tunnel"
+
+	managedWaypoint  = "istio.io-mesh-controller" // value of managedLabel
+	gatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
+	gatewayClass     = "gateway.networking.k8s.io/gateway-class-name"
+	waypointClass    = "istio-waypoint"
+	waypointFor      = "istio.io/waypoint-for"
+	useWaypoint      = "istio.io/use-waypoint"
 
 	balancerCert = "service.beta.kubernetes.io/aws-load-balancer-ssl-cert" // annotation of a Service
 
@@ -114,14 +122,18 @@ func namespace(name string, labels map[string]string) *corev1.Namespace {
 // namespaceLabels chooses the data plane of a namespace: that of its first
 // workload in the mesh. Workloads that deviate say so on their pods.
 func namespaceLabels(ns cluster.NamespaceSpec) map[string]string {
+	labels := map[string]string{}
 	switch namespaceDataPlane(ns) {
 	case cluster.Sidecar:
-		return map[string]string{injectionLabel: "enabled"}
+		labels[injectionLabel] = "enabled"
 	case cluster.Ambient:
-		return map[string]string{modeLabel: "ambient"}
+		labels[modeLabel] = "ambient"
 	case cluster.NoMesh:
 	}
-	return nil
+	if ns.Waypoint != "" {
+		labels[useWaypoint] = ns.Waypoint
+	}
+	return labels
 }
 
 func namespaceDataPlane(ns cluster.NamespaceSpec) cluster.DataPlane {

@@ -22,7 +22,7 @@ import (
 func systemObjects(clusterName string, vip func() string) []runtime.Object {
 	istiodLabels := map[string]string{"app": istiodName, "istio": "pilot"}
 	gatewayLabels := map[string]string{"app": gatewayName, "istio": "eastwestgateway"}
-	ambientLabels := map[string]string{"gateway.networking.k8s.io/gateway-name": ambientGateway, managedLabel: managedValue}
+	ambientLabels := map[string]string{gatewayNameLabel: ambientGateway, managedLabel: managedValue}
 	istiod := deployment(rootNamespace, istiodName, istiodLabels, istiodLabels, istiodLabels, istiodName, corev1.Container{
 		Name: "discovery", Image: "meshprobe/istiod",
 		Env: []corev1.EnvVar{
@@ -98,15 +98,19 @@ func ztunnelDaemonSet() *appsv1.DaemonSet {
 func programGateway(objects []runtime.Object, addr netip.Addr, at metav1.Time) {
 	for _, o := range objects {
 		u, ok := o.(*unstructured.Unstructured)
-		if !ok || u.GetKind() != "Gateway" {
-			continue
+		if ok && u.GetKind() == "Gateway" {
+			program(u, addr.String(), at)
 		}
-		u.Object["status"] = map[string]any{
-			"addresses": []any{map[string]any{"type": "IPAddress", "value": addr.String()}},
-			"conditions": []any{map[string]any{
-				"type": "Programmed", "status": "True", "reason": "Programmed", "message": "Resource programmed",
-				"lastTransitionTime": at.UTC().Format(time.RFC3339), "observedGeneration": int64(1),
-			}},
-		}
+	}
+}
+
+// program gives a Gateway an address and a status.
+func program(gateway *unstructured.Unstructured, addr string, at metav1.Time) {
+	gateway.Object["status"] = map[string]any{
+		"addresses": []any{map[string]any{"type": "IPAddress", "value": addr}},
+		"conditions": []any{map[string]any{
+			"type": "Programmed", "status": "True", "reason": "Programmed", "message": "Resource programmed",
+			"lastTransitionTime": at.UTC().Format(time.RFC3339), "observedGeneration": int64(1),
+		}},
 	}
 }

@@ -47,6 +47,9 @@ func workloadService(namespace string, s cluster.ServiceSpec, dp cluster.DataPla
 		// those of global scope (wire: serviceScopeConfigs of the profile).
 		labels[globalLabel] = "true"
 	}
+	if s.Waypoint != "" {
+		labels[useWaypoint] = s.Waypoint
+	}
 	return service(namespace, s.Name, labels, map[string]string{"app": s.Name}, vip, portOf(s))
 }
 
@@ -92,6 +95,9 @@ func workloadDeployment(ns cluster.NamespaceSpec, w cluster.WorkloadSpec, servic
 			template[modeLabel] = "ambient"
 		case cluster.NoMesh:
 		}
+	}
+	if w.HBONE {
+		template[tunnelLabel] = "http"
 	}
 	container := corev1.Container{Name: "app", Image: "meshprobe/app"}
 	if w.Service != nil {

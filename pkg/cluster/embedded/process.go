@@ -73,9 +73,13 @@ const (
 	sidecarGatewayKind
 	ambientGatewayKind
 	ztunnelKind
+	waypointKind
 )
 
 func kindOf(p pod) kind {
+	if p.labels[managedLabel] == managedWaypoint {
+		return waypointKind
+	}
 	if p.namespace != rootNamespace {
 		return workloadKind
 	}
@@ -109,6 +113,8 @@ func (in *instance) launch(ctx context.Context, p pod) (process, error) {
 		started, err = startSidecarGateway(base)
 	case ambientGatewayKind:
 		started, err = startAmbientGateway(ctx, base)
+	case waypointKind:
+		started, err = startWaypoint(ctx, base)
 	case workloadKind:
 		started, err = startWorkload(ctx, base)
 	}

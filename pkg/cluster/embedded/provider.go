@@ -48,9 +48,6 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if n := len(t.Clusters); n > cluster.MaxClusters {
 		return nil, fmt.Errorf("embedded: %d clusters; at most %d fit", n, cluster.MaxClusters)
 	}
-	if err := p.Check(t); err != nil {
-		return nil, fmt.Errorf("embedded: %w", err)
-	}
 	m := &mesh{
 		now: p.Now, log: p.Log,
 		net:     &vnet.Net{ConnectTimeout: p.ConnectTimeout},

@@ -64,7 +64,9 @@ type serviceView struct {
 	external              []netip.Addr
 	ports                 []corev1.ServicePort
 	global                bool
-	terminated            bool // the load balancer in front of it ends TLS
+	waypoint              string // namespace/name of the one that it asks for, "" for none
+	waypointFor           string // of a waypoint's Service
+	terminated            bool   // the load balancer in front of it ends TLS
 	endpoints             []endpointView
 }
 
@@ -170,6 +172,7 @@ func (r *registry) addService(s *corev1.Service) {
 		network: s.Labels[networkLabel], ports: s.Spec.Ports, terminated: s.Annotations[balancerCert] != "",
 		global: s.Labels[globalLabel] == "true" || r.namespaces[s.Namespace][globalLabel] == "true",
 	}
+	v.waypoint, v.waypointFor = r.wantedWaypoint(s), s.Labels[waypointFor]
 	for _, in := range s.Status.LoadBalancer.Ingress {
 		if a, err := netip.ParseAddr(in.IP); err == nil {
 			v.external = append(v.external, a)

@@ -26,7 +26,15 @@ func (in *instance) Resolve(ctx context.Context, from cluster.Workload, host str
 		registries: in.registries(ctx, local),
 	}
 	var out []cluster.Endpoint
+	waypoint := ""
+	if from.DataPlane == cluster.Ambient { // sidecars know no waypoints
+		waypoint = local.waypointKey(q.host)
+	}
 	for _, member := range q.registries {
+		if waypoint != "" {
+			out = append(out, q.atWaypoint(member, waypoint)...)
+			continue
+		}
 		out = append(out, q.of(member)...)
 	}
 	return out, ctx.Err()

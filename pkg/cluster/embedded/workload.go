@@ -4,6 +4,8 @@ package embedded
 
 import (
 	"context"
+	"net"
+	"net/netip"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/cluster/embedded/dataplane"
@@ -92,6 +94,13 @@ func (w *workload) listenSidecar(spec cluster.WorkloadSpec, own *svid) error {
 		Identity:     func() *cluster.Identity { return own.identity(w.ctx) },
 		Anonymous:    func() bool { return w.in.local().anonymous(w.pod.namespace, w.pod.labels) },
 		TrustDomains: w.in.trustDomains, Mode: w.mode, Protocol: s.Protocol, App: w.app(s), Now: w.in.now,
+	}
+	if w.pod.labels[tunnelLabel] == "http" {
+		own := netip.AddrPortFrom(w.pod.addr, s.Port)
+		serve := func(ctx context.Context, ln net.Listener) error { return inbound.ServeHBONE(ctx, ln, own) }
+		if err := w.listen(cluster.PortHBONE, serve); err != nil {
+			return err
+		}
 	}
 	return w.listen(s.Port, inbound.Serve)
 }

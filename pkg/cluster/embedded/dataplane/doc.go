@@ -8,6 +8,7 @@
 //   - [Ztunnel]: HBONE on 15008 and captured plaintext on 15006 of an ambient pod.
 //   - [Passthrough]: port 15443 of an east-west gateway, routed by SNI, TLS untouched.
 //   - [EastWest]: port 15008 of an ambient east-west gateway, the outer layer of double HBONE.
+//   - [Waypoint]: port 15008 of a waypoint, which ends tunnels and makes new ones.
 //
 // All of them are configured with functions that are asked when a connection
 // needs the answer, so that a rotated identity, another mTLS mode or a new

@@ -4,11 +4,8 @@ package dataplane
 
 import (
 	"context"
-	"crypto/tls"
-	"io"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -47,68 +44,16 @@ type EastWest struct {
 	SendRoot bool
 
 	Limits Limits
-
-	profiles profiles
 }
 
 // Serve accepts connections until ctx is done (it closes ln and returns nil) or
 // ln fails. It returns after every connection has ended.
 func (g *EastWest) Serve(ctx context.Context, ln net.Listener) error {
-	srv := &hbone.Server{
-		Handler: g.connect, Timeout: g.Limits.handshake(), Now: g.Now,
-		Settings: hbone.Settings{MaxConcurrentStreams: 100, MaxFrameSize: 16 << 10},
+	l := terminal{
+		identity: g.Identity, limits: g.Limits, handle: g.connect,
+		policy: policy{say: verifier.Envoy, trustDomains: g.TrustDomains, now: g.Now, sendRoot: g.SendRoot},
 	}
-	defer func() { _ = srv.Close() }()
-	return serve(ctx, ln, g.Limits, func(ctx context.Context, c net.Conn, _ *conns) {
-		id := g.Identity()
-		if id == nil {
-			reset(c)
-			return
-		}
-		until(c, g.Limits.handshake())
-		secure := tls.Server(c, g.profiles.byALPN(id, pickH2, g.config))
-		if !shake(secure, c) {
-			return
-		}
-		if polite, ok := afterPreface(secure, g.Limits); ok {
-			_ = srv.ServeConn(ctx, polite)
-		}
-	})
-}
-
-func (g *EastWest) config(id *cluster.Identity) *tls.Config {
-	return serverTLS(id, policy{say: verifier.Envoy, trustDomains: g.TrustDomains, now: g.Now, sendRoot: g.SendRoot})
-}
-
-// pickH2 is Envoy with ALPN h2: it refuses nobody for want of a common protocol.
-func pickH2(offered []string) string {
-	if slices.Contains(offered, "h2") {
-		return "h2"
-	}
-	return ""
-}
-
-// prefaced is a TLS connection whose client preface was read already.
-type prefaced struct {
-	*tls.Conn
-	ahead replayed
-}
-
-func (c *prefaced) Read(p []byte) (int, error) { return c.ahead.Read(p) }
-
-// afterPreface waits for the first bytes of the client's preface, because
-// Envoy, unlike ztunnel, sends no SETTINGS before it. A client that ends
-// without one is answered with close_notify.
-func afterPreface(c *tls.Conn, limits Limits) (net.Conn, bool) {
-	until(c, limits.handshake())
-	first := make([]byte, len(http2.ClientPreface))
-	n, err := io.ReadAtLeast(c, first, 1)
-	if err != nil {
-		_ = c.Close()
-		return nil, false
-	}
-	forever(c)
-	return &prefaced{Conn: c, ahead: replayed{Conn: c, ahead: first[:n]}}, true
+	return l.serve(ctx, ln)
 }
 
 func (g *EastWest) connect(ctx context.Context, r *hbone.Request) hbone.Answer {
