@@ -60,11 +60,24 @@ func subjectVars(s Subject) map[string]string {
 	return vars
 }
 
-// inContexts puts the kubeconfig contexts of a topology into the commands of a
-// hint, where they differ from the clusters' names.
-func inContexts(hints []string, set *cluster.Set) []string {
+// inPlace makes the commands of a hint fit a cluster: with the names that its
+// control plane's objects have, and with its kubeconfig context, where it differs
+// from its name.
+func inPlace(hints []string, set *cluster.Set) []string {
 	if set == nil {
 		return hints
+	}
+	for _, c := range set.Clusters {
+		in := cluster.ControlPlaneOf(c)
+		names := strings.NewReplacer(
+			"-n istio-system ", "-n "+in.Namespace()+" ", "namespace istio-system ", "namespace "+in.Namespace()+" ",
+			"deployment/istiod ", "deployment/"+in.Named("istiod")+" ", "configmap istio ", "configmap "+in.Named("istio")+" ",
+		)
+		for i, h := range hints {
+			if strings.Contains(h+" ", "--context "+c.Name()+" ") {
+				hints[i] = strings.TrimSuffix(names.Replace(h+" "), " ")
+			}
+		}
 	}
 	for _, c := range set.Topology.Clusters {
 		if c.Context == "" || c.Context == c.Name {

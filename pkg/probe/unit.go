@@ -67,7 +67,7 @@ func (r *run) do(ctx context.Context, env *Env, j job) outcome {
 				f.Status, f.Reason = failureAt(p.Clause.Level), ""
 			}
 			f = p.complete(f, j.subject)
-			f.Hint = inContexts(f.Hint, env.Set)
+			f.Hint = inPlace(f.Hint, env.Set)
 			f.Duration = took
 			if f.Status == Fail || f.Status == Blocked {
 				local[p.ID] = f.ID + " " + f.Subject

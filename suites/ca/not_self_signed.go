@@ -16,7 +16,7 @@ import (
 var NotSelfSigned = probe.DefineOn(probe.Meta{
 	ID:      "ca/not-self-signed",
 	Title:   "the cluster signs with a CA it was given, not istiod's own root",
-	About:   "Secret cacerts exists in istio-system and is not the root that istiod makes for itself (istio-ca-secret, or cacerts with the key istio-generated). Every istiod names that root O=TRUST-DOMAIN, so the roots of two clusters look alike and are not.",
+	About:   "Secret cacerts exists in istiod's namespace and is not the root that istiod makes for itself (istio-ca-secret, or cacerts with the key istio-generated). Every istiod names that root O=TRUST-DOMAIN, so the roots of two clusters look alike and are not.",
 	Clause:  spec.IstioNotDefaultCA,
 	Causes:  []probe.Cause{causeSelfSigned},
 	Applies: "clusters",
@@ -36,7 +36,7 @@ func judgeNotSelfSigned(a seen.Authority) []probe.Finding {
 	}
 	if a.Plugin == nil {
 		return []probe.Finding{probe.Failing(causeSelfSigned,
-			probe.WantGot("CA of "+a.Cluster, "Secret cacerts in istio-system", "istio-ca-secret only"),
+			probe.WantGot("CA of "+a.Cluster, "Secret cacerts in "+a.ControlPlane.Namespace(), "istio-ca-secret only"),
 			seen.ChainEvidence("ca-cert.pem of istio-ca-secret", a.SelfSigned.CACert, a.At))}
 	}
 	signer := seen.ChainEvidence("ca-cert.pem of cacerts", a.Plugin.CACert, a.At)

@@ -45,10 +45,6 @@ func servingCauses() []string {
 	}
 }
 
-// istiodHost is what agents and ztunnel connect to (meshConfig.defaultConfig,
-// discoveryAddress).
-const istiodHost = "istiod." + seen.SystemNamespace + ".svc"
-
 func judgeServingCertificate(a seen.Authority) []probe.Finding {
 	leaf := a.Serving.Leaf()
 	switch {
@@ -59,9 +55,9 @@ func judgeServingCertificate(a seen.Authority) []probe.Finding {
 	case leaf == nil:
 		return []probe.Finding{probe.Breaking("istiod presents no certificate: " + a.ServingError)}
 	case len(a.Roots.Parsed()) == 0:
-		return []probe.Finding{probe.Skipping("istio-ca-root-cert of istio-system holds no root, which trust/root-configmap judges")}
+		return []probe.Finding{probe.Skipping("istio-ca-root-cert of " + a.ControlPlane.Namespace() + " holds no root, which trust/root-configmap judges")}
 	case !distributed(a):
-		return []probe.Finding{probe.Skipping("istio-ca-root-cert of istio-system holds other roots than the CA, which trust/root-configmap judges")}
+		return []probe.Finding{probe.Skipping("istio-ca-root-cert of " + a.ControlPlane.Namespace() + " holds other roots than the CA, which trust/root-configmap judges")}
 	}
 	chain := seen.ChainEvidence("chain that istiod of "+a.Cluster+" presents", a.Serving, a.At)
 	opts := verifier.Options{Roots: a.Roots.Parsed(), At: a.At, Role: verifier.Server}
@@ -76,17 +72,18 @@ func judgeServingCertificate(a seen.Authority) []probe.Finding {
 			c = cause.Chain(code)
 		}
 		return []probe.Finding{probe.Failing(c, chain,
-			seen.ChainEvidence("istio-ca-root-cert of istio-system", a.Roots, a.At).As(probe.KindBundle),
+			seen.ChainEvidence("istio-ca-root-cert of "+a.ControlPlane.Namespace(), a.Roots, a.At).As(probe.KindBundle),
 			probe.Text("an agent says", verdicts[i].Reason).As(probe.KindVerdict)).Judged(seen.Verdicts(verdicts)...)}
 	}
-	names := probe.WantGot("DNS names of istiod of "+a.Cluster, istiodHost, dnsNames(leaf)).As(probe.KindCert)
-	if leaf.VerifyHostname(istiodHost) != nil {
+	host := a.ControlPlane.Host()
+	names := probe.WantGot("DNS names of istiod of "+a.Cluster, host, dnsNames(leaf)).As(probe.KindCert)
+	if leaf.VerifyHostname(host) != nil {
 		return []probe.Finding{probe.Failing(causeServingName, names, chain)}
 	}
 	return []probe.Finding{probe.Passing(names, chain)}
 }
 
-// distributed says that istio-system holds the roots of the CA, as far as they
+// distributed says that the root namespace holds the roots of the CA, as far as they
 // are known.
 func distributed(a seen.Authority) bool {
 	for _, s := range []*seen.CASecret{a.Plugin, a.SelfSigned} {

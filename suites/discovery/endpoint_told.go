@@ -11,8 +11,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/suites/seen"
@@ -84,14 +82,8 @@ func observeGatewayEndpoint(ctx context.Context, env *probe.Env, e cluster.Edge)
 	if err != nil {
 		return o, err
 	}
-	services, err := k.CoreV1().Services(seen.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: networkLabel})
-	if err != nil {
-		return o, seen.APIError(err, "list", "services in "+seen.SystemNamespace)
-	}
-	for _, s := range services.Items {
-		o.Gateways = append(o.Gateways, describe(s))
-	}
-	return o, nil
+	o.Gateways, err = gatewayServices(ctx, k)
+	return o, err
 }
 
 func rank(ep cluster.Endpoint, e cluster.Edge) int {

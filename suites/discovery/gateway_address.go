@@ -17,7 +17,7 @@ import (
 var GatewayAddress = probe.DefineOn(probe.Meta{
 	ID:      "discovery/gateway-address",
 	Title:   "the cluster's network has an east-west gateway with an address",
-	About:   "A Service in istio-system bears the label topology.istio.io/network with the cluster's network, has an external address, and port 15443 where sidecars are called from other networks, 15008 where ambient workloads are.",
+	About:   "A Service bears the label topology.istio.io/network with the cluster's network, has an external address, and port 15443 where sidecars are called from other networks, 15008 where ambient workloads are.",
 	Clause:  spec.IstioGatewayAddress,
 	Causes:  []probe.Cause{causeNoGateway, causeNoAddress},
 	After:   []string{"discovery/network-label"},

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
@@ -22,10 +23,12 @@ type network struct {
 	Cluster  string           `json:"cluster"`
 	Wanted   string           `json:"wanted"`  // by the topology
 	Alone    bool             `json:"alone"`   // every cluster is in the same network
-	Label    string           `json:"label"`   // of istio-system
+	Label    string           `json:"label"`   // of the root namespace
 	Sidecar  bool             `json:"sidecar"` // an edge of this data plane leads into it from another network
 	Ambient  bool             `json:"ambient"`
 	Gateways []gatewayService `json:"gateways"`
+
+	ControlPlane cluster.ControlPlane `json:"controlPlane,omitzero"`
 }
 
 // gatewayService is a Service that bears the network label.
@@ -42,7 +45,7 @@ func networks() probe.Observation[probe.ClusterSubject, network] {
 }
 
 func observeNetwork(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (network, error) {
-	o := network{Cluster: c.Name(), Wanted: c.Network(), Alone: true}
+	o := network{Cluster: c.Name(), Wanted: c.Network(), Alone: true, ControlPlane: cluster.ControlPlaneOf(c.Cluster)}
 	for _, other := range env.Set.Clusters {
 		o.Alone = o.Alone && other.Network() == c.Network()
 	}
@@ -58,19 +61,28 @@ func observeNetwork(ctx context.Context, env *probe.Env, c probe.ClusterSubject)
 	if err != nil {
 		return o, err
 	}
-	ns, err := k.CoreV1().Namespaces().Get(ctx, seen.SystemNamespace, metav1.GetOptions{})
+	ns, err := k.CoreV1().Namespaces().Get(ctx, o.ControlPlane.Namespace(), metav1.GetOptions{})
 	if err != nil {
 		return o, seen.APIError(err, "get", "namespaces")
 	}
 	o.Label = ns.Labels[networkLabel]
-	services, err := k.CoreV1().Services(seen.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: networkLabel})
+	o.Gateways, err = gatewayServices(ctx, k)
+	return o, err
+}
+
+// gatewayServices are the Services that bear the network label, of whatever
+// namespace: istiod looks for them in all (istio
+// pilot/pkg/serviceregistry/kube/controller/network.go, extractGatewaysFromService).
+func gatewayServices(ctx context.Context, k kubernetes.Interface) ([]gatewayService, error) {
+	services, err := k.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: networkLabel})
 	if err != nil {
-		return o, seen.APIError(err, "list", "services in "+seen.SystemNamespace)
+		return nil, seen.APIError(err, "list", "services")
 	}
+	var out []gatewayService
 	for _, s := range services.Items {
-		o.Gateways = append(o.Gateways, describe(s))
+		out = append(out, describe(s))
 	}
-	return o, nil
+	return out, nil
 }
 
 func describe(s corev1.Service) gatewayService {

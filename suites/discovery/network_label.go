@@ -32,7 +32,7 @@ var (
 )
 
 func judgeNetworkLabel(o network) []probe.Finding {
-	evidence := probe.WantGot("label "+networkLabel+" of istio-system in "+o.Cluster, o.Wanted, cmp.Or(o.Label, "none")).As(probe.KindObject)
+	evidence := probe.WantGot("label "+networkLabel+" of "+o.ControlPlane.Namespace()+" in "+o.Cluster, o.Wanted, cmp.Or(o.Label, "none")).As(probe.KindObject)
 	switch {
 	case o.Label == o.Wanted, o.Label == "" && o.Alone:
 		return []probe.Finding{probe.Passing(evidence)}

@@ -90,7 +90,7 @@ func observeProxySync(ctx context.Context, env *probe.Env, c probe.ClusterSubjec
 			return o, nil
 		}
 		if err != nil {
-			return o, seen.APIError(err, "create", "pods/portforward in "+seen.SystemNamespace)
+			return o, seen.APIError(err, "create", "pods/portforward in "+cluster.ControlPlaneOf(c.Cluster).Namespace())
 		}
 		o = behind(proxySyncSeen{At: env.Now(), Cluster: o.Cluster}, istiods)
 		if o.Late == 0 || look == looks {

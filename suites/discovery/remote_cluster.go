@@ -70,7 +70,7 @@ func observeRemoteCluster(ctx context.Context, env *probe.Env, p cluster.Pair) (
 		return o, nil
 	}
 	if err != nil {
-		return o, seen.APIError(err, "create", "pods/portforward in "+seen.SystemNamespace)
+		return o, seen.APIError(err, "create", "pods/portforward in "+cluster.ControlPlaneOf(p.A).Namespace())
 	}
 	known := true
 	for _, i := range istiods {

@@ -60,12 +60,14 @@ type remoteSecretSeen struct {
 	Reached  string   `json:"reached,omitempty"` // UID of kube-system behind the kubeconfig
 	Expected string   `json:"expected"`          // UID of kube-system of the other cluster, empty where unknown
 	Services int      `json:"services"`          // seen with it, bounded
+
+	ControlPlane cluster.ControlPlane `json:"controlPlane,omitzero"` // that looks for it
 }
 
 const multiClusterLabel = "istio/multiCluster"
 
 func observeRemoteSecret(ctx context.Context, env *probe.Env, p cluster.Pair) (remoteSecretSeen, error) {
-	o := remoteSecretSeen{From: p.A.Name(), To: p.B.Name()}
+	o := remoteSecretSeen{From: p.A.Name(), To: p.B.Name(), ControlPlane: cluster.ControlPlaneOf(p.A)}
 	k, err := seen.Kube(p.A)
 	if err != nil {
 		return o, err
@@ -100,9 +102,9 @@ func observeRemoteSecret(ctx context.Context, env *probe.Env, p cluster.Pair) (r
 
 // find looks for the Secret, also without its label: that is the usual slip.
 func (o *remoteSecretSeen) find(ctx context.Context, k kubernetes.Interface) (*corev1.Secret, error) {
-	list, err := k.CoreV1().Secrets(seen.SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: multiClusterLabel + "=true"})
+	list, err := k.CoreV1().Secrets(o.ControlPlane.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: multiClusterLabel + "=true"})
 	if err != nil {
-		return nil, seen.APIError(err, "list", "secrets in "+seen.SystemNamespace)
+		return nil, seen.APIError(err, "list", "secrets in "+o.ControlPlane.Namespace())
 	}
 	for _, s := range list.Items {
 		if _, ok := s.Data[o.To]; ok {
@@ -113,7 +115,7 @@ func (o *remoteSecretSeen) find(ctx context.Context, k kubernetes.Interface) (*c
 			o.Others = append(o.Others, key)
 		}
 	}
-	s, err := seen.Secret(ctx, k, seen.SystemNamespace, "istio-remote-secret-"+o.To)
+	s, err := seen.Secret(ctx, k, o.ControlPlane.Namespace(), "istio-remote-secret-"+o.To)
 	if s != nil {
 		o.Secret = s.Name
 	}
@@ -214,7 +216,7 @@ func clusterUID(ctx context.Context, k kubernetes.Interface) (string, error) {
 
 func judgeRemoteSecret(o remoteSecretSeen) []probe.Finding {
 	label := "remote secret for " + o.To + " in " + o.From
-	want := "a Secret in istio-system, labelled istio/multiCluster=true, with the key " + o.To
+	want := "a Secret in " + o.ControlPlane.Namespace() + ", labelled istio/multiCluster=true, with the key " + o.To
 	fail := func(c probe.Cause, want, got string) []probe.Finding {
 		return []probe.Finding{probe.Failing(c, probe.WantGot(label, want, got).As(probe.KindObject))}
 	}

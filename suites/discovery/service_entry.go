@@ -65,12 +65,13 @@ func observeServiceEntries(ctx context.Context, env *probe.Env, c probe.ClusterS
 	if !ok {
 		return o, seen.ErrNoKube
 	}
-	list, err := k.Dynamic().Resource(serviceEntries).Namespace(seen.SystemNamespace).List(ctx, metav1.ListOptions{})
+	root := cluster.ControlPlaneOf(c.Cluster).Namespace()
+	list, err := k.Dynamic().Resource(serviceEntries).Namespace(root).List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
 		return o, nil // no such resource: Istio's definitions are not installed
 	}
 	if err != nil {
-		return o, seen.APIError(err, "list", "serviceentries in "+seen.SystemNamespace)
+		return o, seen.APIError(err, "list", "serviceentries in "+root)
 	}
 	for _, item := range list.Items {
 		e, err := readEntry(item)

@@ -84,7 +84,7 @@ func TestOneFaultOneFailure(t *testing.T) {
 func cacerts(edit func(map[string][]byte)) func(*testing.T, kubernetes.Interface) {
 	return func(t *testing.T, k kubernetes.Interface) {
 		t.Helper()
-		secrets := k.CoreV1().Secrets(seen.SystemNamespace)
+		secrets := k.CoreV1().Secrets("istio-system")
 		s, err := secrets.Get(t.Context(), seen.PluginSecret, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -98,14 +98,14 @@ func cacerts(edit func(map[string][]byte)) func(*testing.T, kubernetes.Interface
 
 func deleteCACerts(t *testing.T, k kubernetes.Interface) {
 	t.Helper()
-	if err := k.CoreV1().Secrets(seen.SystemNamespace).Delete(t.Context(), seen.PluginSecret, metav1.DeleteOptions{}); err != nil {
+	if err := k.CoreV1().Secrets("istio-system").Delete(t.Context(), seen.PluginSecret, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func otherTrustDomain(t *testing.T, k kubernetes.Interface) {
 	t.Helper()
-	maps := k.CoreV1().ConfigMaps(seen.SystemNamespace)
+	maps := k.CoreV1().ConfigMaps("istio-system")
 	cm, err := maps.Get(t.Context(), "istio", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

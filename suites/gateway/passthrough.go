@@ -34,7 +34,7 @@ func judgePassthrough(g seen.Gateway) []probe.Finding {
 	case len(h.Chain) == 0:
 		return []probe.Finding{probe.Failing(cause.NoSNIMatch,
 			probe.WantGot("answer to "+h.SNI, "the certificate of "+want, h.Said()))}
-	case !h.Spiffe() || slices.ContainsFunc(h.URIs(), isGateway):
+	case !h.Spiffe() || slices.ContainsFunc(h.URIs(), g.OfControlPlane):
 		return []probe.Finding{probe.Failing(cause.Terminated,
 			probe.WantGot("certificate for "+h.SNI, want, named(h)+": TLS ends there"),
 			seen.ChainEvidence("chain presented at "+h.Address, h.Chain, g.At))}
@@ -42,6 +42,3 @@ func judgePassthrough(g seen.Gateway) []probe.Finding {
 		return []probe.Finding{probe.Passing(probe.Text("answers to "+h.SNI, strings.Join(h.URIs(), " + ")))}
 	}
 }
-
-// isGateway says whether an identity is that of something in istio-system.
-func isGateway(id string) bool { return strings.Contains(id, "/ns/"+seen.SystemNamespace+"/sa/") }

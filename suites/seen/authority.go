@@ -35,11 +35,13 @@ type Authority struct {
 	At      time.Time `json:"at"`
 	Cluster string    `json:"cluster"`
 
+	ControlPlane cluster.ControlPlane `json:"controlPlane,omitzero"`
+
 	Plugin     *CASecret `json:"plugin"`     // cacerts; null where there is none
 	SelfSigned *CASecret `json:"selfSigned"` // istio-ca-secret; null where there is none
 
 	IstiodStarted time.Time `json:"istiodStarted"` // of the youngest ready pod, zero where unknown
-	Roots         Certs     `json:"roots"`         // istio-ca-root-cert of istio-system
+	Roots         Certs     `json:"roots"`         // istio-ca-root-cert of the root namespace
 
 	Serving      Certs  `json:"serving"` // chain that istiod:15012 presents
 	ServingError string `json:"servingError,omitempty"`
@@ -88,25 +90,26 @@ func Authorities() probe.Observation[probe.ClusterSubject, Authority] {
 }
 
 func observeAuthority(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (Authority, error) {
-	a := Authority{At: env.Now(), Cluster: c.Name()}
+	a := Authority{At: env.Now(), Cluster: c.Name(), ControlPlane: cluster.ControlPlaneOf(c.Cluster)}
+	root := a.ControlPlane.Namespace()
 	k, err := Kube(c.Cluster)
 	if err != nil {
 		return a, err
 	}
-	if a.Plugin, err = caSecret(ctx, k, PluginSecret); err != nil {
+	if a.Plugin, err = caSecret(ctx, k, root, PluginSecret); err != nil {
 		return a, err
 	}
-	if a.SelfSigned, err = caSecret(ctx, k, SelfSignedSecret); err != nil {
+	if a.SelfSigned, err = caSecret(ctx, k, root, SelfSignedSecret); err != nil {
 		return a, err
 	}
-	cm, err := ConfigMap(ctx, k, SystemNamespace, RootConfigMap)
+	cm, err := ConfigMap(ctx, k, root, RootConfigMap)
 	if err != nil {
 		return a, err
 	}
 	if cm != nil {
 		a.Roots = FromPEM([]byte(cm.Data[RootKey]))
 	}
-	if a.IstiodStarted, err = istiodStarted(ctx, k); err != nil {
+	if a.IstiodStarted, err = istiodStarted(ctx, k, a.ControlPlane); err != nil {
 		return a, err
 	}
 	a.serving(ctx, c.Cluster)
@@ -116,7 +119,7 @@ func observeAuthority(ctx context.Context, env *probe.Env, c probe.ClusterSubjec
 
 // serving records what istiod presents on its CA port, trusting nothing.
 func (a *Authority) serving(ctx context.Context, c cluster.Cluster) {
-	conn, err := c.Dial(ctx, cluster.Workload{}, fmt.Sprintf("istiod.%s.svc:%d", SystemNamespace, cluster.PortCA))
+	conn, err := c.Dial(ctx, cluster.Workload{}, fmt.Sprintf("%s:%d", a.ControlPlane.Host(), cluster.PortCA))
 	if err != nil {
 		a.ServingError = err.Error()
 		a.denied(err)
@@ -124,7 +127,7 @@ func (a *Authority) serving(ctx context.Context, c cluster.Cluster) {
 	}
 	defer conn.Close()
 	tc := tls.Client(conn, &tls.Config{
-		ServerName:         "istiod." + SystemNamespace + ".svc",
+		ServerName:         a.ControlPlane.Host(),
 		InsecureSkipVerify: true, //nolint:gosec // what is presented is recorded and judged, not trusted
 		NextProtos:         []string{"h2"},
 	})
@@ -180,8 +183,8 @@ func (a *Authority) asker(ctx context.Context, env *probe.Env, c cluster.Cluster
 	return first
 }
 
-func caSecret(ctx context.Context, k kubernetes.Interface, name string) (*CASecret, error) {
-	s, err := Secret(ctx, k, SystemNamespace, name)
+func caSecret(ctx context.Context, k kubernetes.Interface, root, name string) (*CASecret, error) {
+	s, err := Secret(ctx, k, root, name)
 	if s == nil || err != nil {
 		return nil, err
 	}
@@ -232,14 +235,14 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	return nil, errors.New("unknown key encoding")
 }
 
-func istiodStarted(ctx context.Context, k kubernetes.Interface) (time.Time, error) {
-	pods, err := k.CoreV1().Pods(SystemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod"})
+func istiodStarted(ctx context.Context, k kubernetes.Interface, in cluster.ControlPlane) (time.Time, error) {
+	pods, err := k.CoreV1().Pods(in.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod"})
 	if err != nil {
-		return time.Time{}, APIError(err, "list", "pods in "+SystemNamespace)
+		return time.Time{}, APIError(err, "list", "pods in "+in.Namespace())
 	}
 	var youngest time.Time
 	for _, p := range pods.Items {
-		if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && p.Status.StartTime != nil && p.Status.StartTime.After(youngest) {
+		if in.Runs(p.Labels["istio.io/rev"]) && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil && p.Status.StartTime != nil && p.Status.StartTime.After(youngest) {
 			youngest = p.Status.StartTime.Time
 		}
 	}
@@ -248,9 +251,13 @@ func istiodStarted(ctx context.Context, k kubernetes.Interface) (time.Time, erro
 
 // CARoots is root-cert.pem of the CA that a cluster should sign with: that of
 // cacerts, else the self-signed one. Empty where there is neither.
-func CARoots(ctx context.Context, k kubernetes.Interface) (Certs, error) {
+func CARoots(ctx context.Context, c cluster.Cluster) (Certs, error) {
+	k, err := Kube(c)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range []string{PluginSecret, SelfSignedSecret} {
-		s, err := caSecret(ctx, k, name)
+		s, err := caSecret(ctx, k, cluster.ControlPlaneOf(c).Namespace(), name)
 		if err != nil {
 			return nil, err
 		}

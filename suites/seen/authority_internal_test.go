@@ -41,8 +41,8 @@ func TestCASecretForm(t *testing.T) {
 		{"istiod's own", SelfSignedSecret, both, ofIstio},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			k := fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: SystemNamespace, Name: tc.secret}, Data: tc.data})
-			got, err := caSecret(t.Context(), k, tc.secret)
+			k := fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "istio-system", Name: tc.secret}, Data: tc.data})
+			got, err := caSecret(t.Context(), k, "istio-system", tc.secret)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ const controlTime = 2 * time.Second
 func Control(ctx context.Context, c cluster.Cluster, from cluster.Workload) string {
 	ctx, cancel := context.WithTimeout(ctx, controlTime)
 	defer cancel()
-	conn, err := c.Dial(ctx, from, fmt.Sprintf("istiod.%s.svc:%d", SystemNamespace, cluster.PortCA))
+	conn, err := c.Dial(ctx, from, fmt.Sprintf("%s:%d", cluster.ControlPlaneOf(c).Host(), cluster.PortCA))
 	if err != nil {
 		return err.Error()
 	}

@@ -5,6 +5,7 @@ package seen
 import (
 	"context"
 	"iter"
+	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/hbone"
@@ -24,6 +25,14 @@ type Gateway struct {
 	NoCaller string `json:"noCaller,omitempty"` // why the caller got no certificate, so that nothing was tried
 	Unknown  Layer  `json:"unknown"`            // the same with a name that the gateway cannot know
 	Tunneled Layer  `json:"tunneled"`           // HBONE: what a 200 for that name leads to
+
+	ControlPlane cluster.ControlPlane `json:"controlPlane,omitzero"` // of the cluster that is entered
+}
+
+// OfControlPlane says whether an identity is that of something in the root
+// namespace of the cluster that is entered, where its gateways are.
+func (g Gateway) OfControlPlane(id string) bool {
+	return strings.Contains(id, "/ns/"+g.ControlPlane.Namespace()+"/sa/")
 }
 
 // Passthroughs observes the 15443 gateway of each cluster that a sidecar edge
@@ -73,6 +82,7 @@ func observePassthrough(ctx context.Context, env *probe.Env, c probe.ClusterSubj
 	}
 	look, cancel := Short(ctx)
 	defer cancel()
+	g.ControlPlane = cluster.ControlPlaneOf(c.Cluster)
 	addr := g.Endpoint.Address
 	dial := DialFrom(src, g.Source, addr)
 	hello := Hello{Address: addr, SNI: g.Endpoint.SNI, ALPN: cluster.SidecarALPN(), Identity: id}

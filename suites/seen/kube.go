@@ -17,9 +17,6 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
 
-// SystemNamespace is where istiod and the gateways run.
-const SystemNamespace = "istio-system"
-
 // ErrNoKube says that a cluster gives no access to its Kubernetes API.
 var ErrNoKube = errors.New("the provider gives no access to the Kubernetes API")
 

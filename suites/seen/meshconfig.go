@@ -7,14 +7,15 @@ import (
 	"context"
 
 	"go.yaml.in/yaml/v3"
-	"k8s.io/client-go/kubernetes"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // DefaultTrustDomain is Istio's where the mesh configuration names none.
 const DefaultTrustDomain = "cluster.local"
 
 // MeshConfig is the part of istiod's mesh configuration that matters to trust:
-// key mesh of ConfigMap istio.
+// key mesh of its ConfigMap, istio where there are no revisions.
 type MeshConfig struct {
 	Found              bool     `json:"found"`
 	Error              string   `json:"error,omitempty"` // why it cannot be read
@@ -23,9 +24,14 @@ type MeshConfig struct {
 	CACertificates     int      `json:"caCertificates,omitempty"` // entries of caCertificates: roots beside the mesh's own
 }
 
-// ReadMeshConfig reads the mesh configuration of a control plane.
-func ReadMeshConfig(ctx context.Context, k kubernetes.Interface) (MeshConfig, error) {
-	cm, err := ConfigMap(ctx, k, SystemNamespace, "istio")
+// ReadMeshConfig reads the mesh configuration of a cluster's control plane.
+func ReadMeshConfig(ctx context.Context, c cluster.Cluster) (MeshConfig, error) {
+	k, err := Kube(c)
+	if err != nil {
+		return MeshConfig{}, err
+	}
+	in := cluster.ControlPlaneOf(c)
+	cm, err := ConfigMap(ctx, k, in.Namespace(), in.Named("istio"))
 	if cm == nil || err != nil {
 		return MeshConfig{}, err
 	}

@@ -109,11 +109,10 @@ func observeSecrets(ctx context.Context, env *probe.Env, w cluster.Workload) (Se
 
 // moreRoots says whether a mesh configuration names CA certificates of its own.
 func moreRoots(ctx context.Context, c cluster.Cluster) (bool, error) {
-	k, err := Kube(c)
-	if err != nil {
-		return false, nil //nolint:nilerr // without an API there is no configuration to read
+	m, err := ReadMeshConfig(ctx, c)
+	if errors.Is(err, ErrNoKube) {
+		return false, nil // without an API there is no configuration to read
 	}
-	m, err := ReadMeshConfig(ctx, k)
 	return m.CACertificates > 0, err
 }
 

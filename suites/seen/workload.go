@@ -100,7 +100,7 @@ func signer(ctx context.Context, c cluster.Cluster) (Certs, error) {
 		return nil, nil //nolint:nilerr // without an API it is unknown, which is an answer
 	}
 	for _, name := range []string{PluginSecret, SelfSignedSecret} {
-		s, err := Secret(ctx, k, SystemNamespace, name)
+		s, err := Secret(ctx, k, cluster.ControlPlaneOf(c).Namespace(), name)
 		if err != nil {
 			return nil, err
 		}

@@ -59,7 +59,7 @@ func observeRootConfigMaps(ctx context.Context, env *probe.Env, c probe.ClusterS
 	if err != nil {
 		return o, err
 	}
-	if o.Want, err = seen.CARoots(ctx, k); err != nil {
+	if o.Want, err = seen.CARoots(ctx, c.Cluster); err != nil {
 		return o, err
 	}
 	namespaces, err := k.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})

@@ -44,10 +44,10 @@ type clusterRoot struct {
 func observeRoots(ctx context.Context, env *probe.Env, p cluster.Pair) (rootsSeen, error) {
 	o := rootsSeen{At: env.Now(), A: clusterRoot{Cluster: p.A.Name()}, B: clusterRoot{Cluster: p.B.Name()}}
 	var err error
-	if o.A.Roots, err = seen.Bundle(ctx, p.A, seen.SystemNamespace); err != nil {
+	if o.A.Roots, err = seen.Bundle(ctx, p.A, cluster.ControlPlaneOf(p.A).Namespace()); err != nil {
 		return o, err
 	}
-	o.B.Roots, err = seen.Bundle(ctx, p.B, seen.SystemNamespace)
+	o.B.Roots, err = seen.Bundle(ctx, p.B, cluster.ControlPlaneOf(p.B).Namespace())
 	return o, err
 }
 

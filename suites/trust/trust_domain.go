@@ -21,7 +21,7 @@ import (
 var TrustDomain = probe.Define(probe.Meta{
 	ID:      "trust/trust-domain",
 	Title:   "the trust domain is the one asked for, in configuration and certificates",
-	About:   "meshConfig.trustDomain (ConfigMap istio of istio-system) is the trust domain that the topology gives the cluster, and a certificate issued just now carries it. istiod reads it at start only.",
+	About:   "meshConfig.trustDomain (ConfigMap istio of istiod's namespace) is the trust domain that the topology gives the cluster, and a certificate issued just now carries it. istiod reads it at start only.",
 	Clause:  spec.IstioIdentityPath,
 	Causes:  []probe.Cause{causeMeshConfig, causeNoAlias, causeAmbientDomain, causeOtherTrustDomain, causeNotApplied},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
@@ -76,11 +76,8 @@ type trustDomainSeen struct {
 
 func observeTrustDomain(ctx context.Context, env *probe.Env, c probe.ClusterSubject) (trustDomainSeen, error) {
 	o := trustDomainSeen{At: env.Now(), Cluster: c.Name(), Want: asked(env, c.Cluster)}
-	k, err := seen.Kube(c.Cluster)
-	if err != nil {
-		return o, err
-	}
-	if o.Config, err = seen.ReadMeshConfig(ctx, k); err != nil {
+	var err error
+	if o.Config, err = seen.ReadMeshConfig(ctx, c.Cluster); err != nil {
 		return o, err
 	}
 	if o.Config.TrustDomain != o.Want {
@@ -158,7 +155,7 @@ func judgeTrustDomain(o trustDomainSeen) []probe.Finding {
 	config := probe.WantGot("meshConfig.trustDomain of "+o.Cluster, o.Want, o.Config.TrustDomain).As(probe.KindObject)
 	switch {
 	case !o.Config.Found:
-		return []probe.Finding{probe.Skipping("there is no ConfigMap istio in istio-system")}
+		return []probe.Finding{probe.Skipping("istiod has no ConfigMap with a mesh configuration")}
 	case o.Config.Error != "":
 		return []probe.Finding{probe.Failing(causeMeshConfig,
 			probe.WantGot("key mesh of ConfigMap istio in "+o.Cluster, "YAML", o.Config.Error).As(probe.KindObject))}

@@ -4,6 +4,7 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -62,11 +63,10 @@ func observeAliases(ctx context.Context, env *probe.Env, p cluster.Pair) (aliase
 // says.
 func trustOf(ctx context.Context, c cluster.Cluster) (clusterTrust, error) {
 	t := clusterTrust{Cluster: c.Name(), Trust: seen.TrustDomains(c)}
-	k, err := seen.Kube(c)
-	if err != nil {
-		return t, nil //nolint:nilerr // without an API the topology's word is all there is
+	config, err := seen.ReadMeshConfig(ctx, c)
+	if errors.Is(err, seen.ErrNoKube) {
+		return t, nil // the topology's word is all there is
 	}
-	config, err := seen.ReadMeshConfig(ctx, k)
 	if err == nil && config.Found && config.Error == "" {
 		t.Trust = config.Trust()
 	}

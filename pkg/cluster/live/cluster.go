@@ -22,7 +22,8 @@ import (
 
 // Cluster is one running cluster, attached to. It implements cluster.Cluster
 // and, as abilities, cluster.Kube, cluster.Identities, cluster.Bundles,
-// cluster.Resolver, cluster.Dumper, cluster.Vantage and cluster.Egress. It is
+// cluster.Resolver, cluster.Dumper, cluster.Vantage, cluster.Egress and
+// cluster.Installed. It is
 // safe for concurrent use.
 type Cluster struct {
 	config Config
@@ -120,6 +121,11 @@ func (c *Cluster) TrustDomainAliases() []string { return slices.Clone(c.facts.Tr
 
 // Facts is what was discovered.
 func (c *Cluster) Facts() Facts { return c.facts }
+
+// ControlPlane is where the istiod is that was found or named.
+func (c *Cluster) ControlPlane() cluster.ControlPlane {
+	return cluster.ControlPlane{RootNamespace: c.facts.RootNamespace, Revision: c.facts.Revision}
+}
 
 // Kubernetes is the typed client, behind the guard.
 func (c *Cluster) Kubernetes() kubernetes.Interface { return c.kube }

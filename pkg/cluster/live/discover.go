@@ -187,10 +187,7 @@ func version(p corev1.Pod) string {
 
 // suffixed is the name of an object of a revision: bare for the default one.
 func (f Facts) suffixed(name string) string {
-	if f.Revision == defaultRevision || f.Revision == "" {
-		return name
-	}
-	return name + "-" + f.Revision
+	return cluster.ControlPlane{RootNamespace: f.RootNamespace, Revision: f.Revision}.Named(name)
 }
 
 // meshConfig is the part of the mesh configuration that is of use here.
