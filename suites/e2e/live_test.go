@@ -57,8 +57,14 @@ func summed(fs []probe.Finding) map[string]string {
 // TestLiveSaysTheSame holds what is seen through contexts and port-forwards to
 // what is seen from inside: the same finding for each probe and subject, but for
 // what is skipped because it takes a place in the pod network.
-func TestLiveSaysTheSame(t *testing.T) {
-	set := open(t)
+func TestLiveSaysTheSame(t *testing.T) { saysTheSame(t, open(t)) }
+
+// TestLiveSaysTheSameOfWaypoints is TestLiveSaysTheSame with every kind of
+// workload; where calls go is worked out from objects.
+func TestLiveSaysTheSameOfWaypoints(t *testing.T) { saysTheSame(t, dataPlanes(t)) }
+
+func saysTheSame(t *testing.T, set *cluster.Set) {
+	t.Helper()
 	federation(t, set)
 	inside := summed(run(t, set, nil))
 	m := livetest.Serve(t, set)

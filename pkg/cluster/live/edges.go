@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
@@ -56,30 +57,30 @@ func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (clu
 // derive finds a call that the mesh ought to carry: to the first service of the
 // destination, from a workload of the same data plane, one that is not itself
 // behind that service where there is one. A sidecar that takes HBONE is also called
-// by ambient workloads.
+// by ambient workloads, where the destination has nothing ambient: its Envoy does
+// not know the service by the name with which calls of other networks ask for it.
 func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bool) {
 	if len(from) == 0 || len(to) == 0 || from[0].Cluster == to[0].Cluster {
 		return cluster.Edge{}, false
 	}
-	for _, dst := range to {
-		if dst.Service == nil || dst.MTLS == cluster.Disable || !carries(dst, dp) {
-			continue
-		}
-		src := caller(from, dst, dp)
-		if src == nil {
-			return cluster.Edge{}, false
-		}
-		return cluster.Edge{
-			From:      cluster.Ref{Cluster: src.Cluster, Namespace: src.Namespace, Name: src.ServiceAccount},
-			To:        cluster.Ref{Cluster: dst.Cluster, Namespace: dst.Namespace, Name: dst.Service.Name},
-			DataPlane: dp,
-		}, true
+	serves := func(w cluster.Workload) bool { return w.Service != nil && w.MTLS != cluster.Disable }
+	i := slices.IndexFunc(to, func(w cluster.Workload) bool { return serves(w) && w.DataPlane == dp })
+	if i < 0 && dp == cluster.Ambient {
+		i = slices.IndexFunc(to, func(w cluster.Workload) bool { return serves(w) && w.HBONE })
 	}
-	return cluster.Edge{}, false
-}
-
-func carries(w cluster.Workload, dp cluster.DataPlane) bool {
-	return w.DataPlane == dp || dp == cluster.Ambient && w.HBONE
+	if i < 0 {
+		return cluster.Edge{}, false
+	}
+	dst := to[i]
+	src := caller(from, dst, dp)
+	if src == nil {
+		return cluster.Edge{}, false
+	}
+	return cluster.Edge{
+		From:      cluster.Ref{Cluster: src.Cluster, Namespace: src.Namespace, Name: src.ServiceAccount},
+		To:        cluster.Ref{Cluster: dst.Cluster, Namespace: dst.Namespace, Name: dst.Service.Name},
+		DataPlane: dp,
+	}, true
 }
 
 // caller is the best source of a call to dst: in its namespace, of another
