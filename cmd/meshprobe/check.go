@@ -54,7 +54,7 @@ ends by itself within a minute.`,
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.rbac.asked {
-				return f.rbac.write(c.Out, f.guest.allowed)
+				return f.rbac.write(c.Out, f.live.roots, f.guest.allowed)
 			}
 			return c.check(cmd.Context(), f)
 		},

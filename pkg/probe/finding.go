@@ -77,9 +77,9 @@ func Undecided(reason string, evidence ...Evidence) Finding {
 }
 
 // OutOfReach says that the provider has no stream that would show the fact, and
-// what would.
+// what would. The address is evidence, so that one reason is told once.
 func OutOfReach(err *cluster.OutOfReachError) Finding {
-	f := Undecided(err.Error())
+	f := Undecided("out of reach: "+err.Why, Text("address", err.Addr))
 	if err.Hint != "" {
 		f.Hint = []string{err.Hint}
 	}

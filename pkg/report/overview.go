@@ -62,6 +62,9 @@ func (s *textSink) skips(p *page, problems []*problem) bool {
 	for _, pr := range problems {
 		if pr.status == probe.Skip {
 			p.dim(mark(probe.Skip) + " skipped, " + pr.shown.Reason + ": " + s.probesOf(pr))
+			for _, h := range pr.hints {
+				p.dim("  → " + h.text)
+			}
 			n++
 		}
 	}

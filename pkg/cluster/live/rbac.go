@@ -47,8 +47,9 @@ func Rules() (clusterWide, root []rbacv1.PolicyRule) {
 
 // RBAC is the manifests with which a check in a pod, or a person who is bound to
 // the same roles, is allowed what it needs and nothing else; with agent also what
-// putting an agent into the namespace that it then keeps takes.
-func RBAC(agent bool) (string, error) {
+// putting an agent into the namespace that it then keeps takes. The roots are the
+// namespaces of istiod: istio-system where none is given.
+func RBAC(agent bool, roots ...string) (string, error) {
 	wide, root := Rules()
 	labels := map[string]string{"app.kubernetes.io/name": "meshprobe", "app.kubernetes.io/component": "check"}
 	named := func(namespace, name string) metav1.ObjectMeta {
@@ -64,11 +65,17 @@ func RBAC(agent bool) (string, error) {
 			TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "ClusterRoleBinding"}, ObjectMeta: named("", CheckAccount), Subjects: subject,
 			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: CheckAccount},
 		},
-		&rbacv1.Role{TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "Role"}, ObjectMeta: named(defaultRootNamespace, CheckAccount), Rules: root},
-		&rbacv1.RoleBinding{
-			TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "RoleBinding"}, ObjectMeta: named(defaultRootNamespace, CheckAccount), Subjects: subject,
-			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: CheckAccount},
-		},
+	}
+	if len(roots) == 0 {
+		roots = []string{defaultRootNamespace}
+	}
+	for _, ns := range roots {
+		objects = append(objects,
+			&rbacv1.Role{TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "Role"}, ObjectMeta: named(ns, CheckAccount), Rules: root},
+			&rbacv1.RoleBinding{
+				TypeMeta: metav1.TypeMeta{APIVersion: rbac, Kind: "RoleBinding"}, ObjectMeta: named(ns, CheckAccount), Subjects: subject,
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: CheckAccount},
+			})
 	}
 	if agent {
 		ground := agentpod.Ground()
