@@ -74,7 +74,7 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	if err != nil {
 		return err
 	}
-	provider, err := f.live.provider(topology)
+	provider, err := f.live.provider(ctx, topology)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,7 @@ type liveFlags struct {
 	kubeconfigs []string
 	file        string
 	cert, key   string
+	socket      string
 
 	names, networks, domains, revisions, roots []string
 
@@ -123,6 +124,7 @@ func (f *liveFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.file, "topology", "", "topology `FILE` (YAML) whose clusters name their contexts")
 	fl.StringVar(&f.cert, "cert", "", "show the certificate chain in `FILE` (PEM) in place of ones from istiod")
 	fl.StringVar(&f.key, "key", "", "private key `FILE` (PEM) of --cert")
+	fl.StringVar(&f.socket, "spiffe-socket", "", "show the SVID of the SPIFFE Workload API at `ADDRESS` (unix:///path or tcp://ip:port)")
 }
 
 // addClusters adds which clusters there are, and what is not discovered.
@@ -155,13 +157,13 @@ func (f *liveFlags) topology() (cluster.Topology, error) {
 }
 
 // provider is the one that the flags describe.
-func (f *liveFlags) provider(t cluster.Topology) (*live.Provider, error) {
+func (f *liveFlags) provider(ctx context.Context, t cluster.Topology) (*live.Provider, error) {
 	p := &live.Provider{Options: live.Options{Kubeconfigs: f.kubeconfigs}}
 	var err error
 	if p.Options.Overrides, err = f.overrides(t); err != nil {
 		return nil, err
 	}
-	if p.Options.Identity, err = f.identity(); err != nil {
+	if p.Options.Identity, err = f.identity(ctx); err != nil {
 		return nil, err
 	}
 	if ce, ok := errors.AsType[*live.ContextError](p.Check(t)); ok {

@@ -111,7 +111,7 @@ func (c *cli) openLive(ctx context.Context, f *federateLive, v verb, root rootFl
 	if err != nil {
 		return nil, err
 	}
-	provider, err := f.provider(topology)
+	provider, err := f.provider(ctx, topology)
 	if err != nil {
 		return nil, err
 	}
