@@ -13,7 +13,7 @@ import (
 
 // attempts is how often a handshake through a relay is made until it ends with
 // a word of the peer.
-const attempts = 3
+const attempts = 4
 
 // firstWord is how long a peer behind a relay may take to refuse before more is
 // sent to it; twice as long at each further attempt.
