@@ -65,6 +65,10 @@ kind: build $(ISTIOCTL) ## Do the main job on real clusters with Istio ISTIO_VER
 		--report conformance.yaml --implementation istio@$(ISTIO_VERSION)
 	bin/meshprobe report verify conformance.yaml
 
+.PHONY: faults
+faults: $(ISTIOCTL) ## Hold every data plane and each fault on real clusters to the embedded ones: needs Docker
+	ISTIOCTL=$(ISTIOCTL) .ci/kind
+
 bin/istioctl-%:
 	@mkdir -p bin
 	curl -fsSL --retry 3 -o $@.tar.gz $(ISTIO_RELEASE)
