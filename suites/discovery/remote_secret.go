@@ -4,11 +4,13 @@ package discovery
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -134,21 +136,52 @@ func (o *remoteSecretSeen) try(ctx context.Context, from cluster.Cluster, kubeco
 	if out, ok := cluster.As[cluster.Egress](from); ok {
 		config.Dial = func(ctx context.Context, _, addr string) (net.Conn, error) { return out.DialOut(ctx, addr) }
 	}
+	// A port-forward that one of its streams ends by a reset takes the others with
+	// it (kubernetes/kubernetes#74551): that says nothing of the kubeconfig.
+	first, cancel := half(ctx)
+	defer cancel()
+	err := o.use(first, config)
+	if err != nil && !answered(err) {
+		err = o.use(ctx, config)
+	}
+	return o.failed(err)
+}
+
+// half is the first half of the time that there is.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
+}
+
+// use looks at the other cluster once.
+func (o *remoteSecretSeen) use(ctx context.Context, config *rest.Config) error {
 	k, done, err := client(config)
 	defer done()
 	if err != nil {
-		o.Problem = "the kubeconfig makes no client"
-		return nil // the error may hold a credential
+		return errNoClient // the error may hold a credential
 	}
 	if o.Reached, err = clusterUID(ctx, k); err != nil {
-		return o.failed(err)
+		return err
 	}
 	services, err := k.CoreV1().Services("").List(ctx, metav1.ListOptions{Limit: 10})
 	if err != nil {
-		return o.failed(err)
+		return err
 	}
 	o.Services = len(services.Items)
 	return nil
+}
+
+var errNoClient = errors.New("the kubeconfig makes no client")
+
+// answered says that an error is somebody's answer, or not for want of one.
+func answered(err error) bool {
+	_, status := errors.AsType[*apierrors.StatusError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, far := errors.AsType[*cluster.OutOfReachError](err)
+	return status || untrusted || far || errors.Is(err, errNoClient)
 }
 
 // client speaks over connections of its own, which done closes.
@@ -163,6 +196,9 @@ func client(config *rest.Config) (k kubernetes.Interface, done func(), err error
 
 // failed keeps what the credentials or the way are to blame for.
 func (o *remoteSecretSeen) failed(err error) error {
+	if err == nil {
+		return nil
+	}
 	if far, ok := errors.AsType[*cluster.OutOfReachError](err); ok {
 		return far
 	}

@@ -98,10 +98,11 @@ type checks struct {
 
 // checked is what a test needs of a finding.
 type checked struct {
-	ID      string `json:"id"`
-	Subject string `json:"subject"`
-	Status  string `json:"status"`
-	Reason  string `json:"reason"`
+	ID       string          `json:"id"`
+	Subject  string          `json:"subject"`
+	Status   string          `json:"status"`
+	Reason   string          `json:"reason"`
+	Evidence json.RawMessage `json:"evidence"`
 }
 
 // permit applies what the program prints, to all clusters, and writes a
@@ -169,7 +170,7 @@ func (c *checks) check(t *testing.T, args ...string) []checked {
 	}
 	for _, f := range report.Findings {
 		if f.Status == "fail" || f.Status == "broken" || strings.Contains(f.Reason, "missing permission") {
-			t.Errorf("%s %s: %s: %s", f.ID, f.Subject, f.Status, f.Reason)
+			t.Errorf("%s %s: %s: %s %s", f.ID, f.Subject, f.Status, f.Reason, f.Evidence)
 		}
 	}
 	return report.Findings
