@@ -72,11 +72,12 @@ func (f *forwarder) dial(ctx context.Context, p *corev1.Pod, port uint16) (net.C
 			f.drop(p.UID, t)
 			return nil, t.err
 		}
-		if !t.hold() {
+		id, ok := t.hold()
+		if !ok {
 			f.drop(p.UID, t)
 			continue // it died since; the next one is fresh
 		}
-		return f.stream(ctx, t, port)
+		return f.stream(ctx, t, id, port)
 	}
 }
 
@@ -136,8 +137,10 @@ func (f *forwarder) drop(uid types.UID, t *tunnel) {
 	}
 }
 
-// hold counts a stream in; false says that the connection is dead.
-func (t *tunnel) hold() bool {
+// hold counts a stream in and says by which request ID, which no other stream
+// has: a kubelet pairs streams by it, and two pairs of one ID would wait for each
+// other until it gives them up. False says that the connection is dead.
+func (t *tunnel) hold() (id int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	select {
@@ -146,12 +149,12 @@ func (t *tunnel) hold() bool {
 	default:
 	}
 	if t.gone {
-		return false
+		return 0, false
 	}
 	t.open++
 	t.next++
 	t.used = time.Now()
-	return true
+	return t.next, true
 }
 
 // release counts a stream out. The last one of a retired connection ends it.

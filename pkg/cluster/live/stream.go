@@ -33,8 +33,8 @@ const (
 const maxComplaint = 4 << 10
 
 // stream opens one stream over a connection that was held for it.
-func (f *forwarder) stream(ctx context.Context, t *tunnel, port uint16) (net.Conn, error) {
-	complaints, data, err := t.create(port)
+func (f *forwarder) stream(ctx context.Context, t *tunnel, id int, port uint16) (net.Conn, error) {
+	complaints, data, err := t.create(id, port)
 	if err != nil {
 		t.retire()
 		t.release()
@@ -71,10 +71,7 @@ func (f *forwarder) stream(ctx context.Context, t *tunnel, port uint16) (net.Con
 
 // create opens the pair of streams of one forwarded connection
 // (k8s.io/client-go tools/portforward, handleConnection).
-func (t *tunnel) create(port uint16) (complaints, data httpstream.Stream, err error) {
-	t.mu.Lock()
-	id := t.next
-	t.mu.Unlock()
+func (t *tunnel) create(id int, port uint16) (complaints, data httpstream.Stream, err error) {
 	header := http.Header{}
 	header.Set(corev1.StreamType, corev1.StreamTypeError)
 	header.Set(corev1.PortHeader, strconv.Itoa(int(port)))

@@ -104,6 +104,11 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 				continue
 			}
 			delete(waiting, id)
+			if s.Headers().Get(corev1.StreamType) == other.Headers().Get(corev1.StreamType) {
+				// A kubelet refuses the second and lets the first wait (k8s.io/kubelet
+				// pkg/cri/streaming/portforward, httpStreamPair.add).
+				f.t.Errorf("livetest: two streams of one kind have the request ID %s", id)
+			}
 			data, complaint := s, other
 			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
 				data, complaint = other, s
