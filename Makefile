@@ -69,6 +69,10 @@ kind: build $(ISTIOCTL) ## Do the main job on real clusters with Istio ISTIO_VER
 faults: $(ISTIOCTL) ## Hold every data plane and each fault on real clusters to the embedded ones: needs Docker
 	ISTIOCTL=$(ISTIOCTL) .ci/kind
 
+.PHONY: times
+times: $(ISTIOCTL) ## Say how long real clusters take until they trust each other: needs Docker
+	ISTIOCTL=$(ISTIOCTL) .ci/times
+
 bin/istioctl-%:
 	@mkdir -p bin
 	curl -fsSL --retry 3 -o $@.tar.gz $(ISTIO_RELEASE)

@@ -74,6 +74,9 @@ func saysTheSame(t *testing.T, set *cluster.Set) {
 	skipped := 0
 	for _, f := range found {
 		key := f.ID + " " + f.Subject
+		if f.Status == probe.Broken {
+			t.Logf("%s is broken: %s", key, f.Reason)
+		}
 		if f.Status == probe.Skip && f.Denied {
 			if !strings.Contains(f.Reason, "out of reach") || len(f.Hint) == 0 {
 				t.Errorf("%s is skipped without saying what would reach it: %s", key, f.Reason)
