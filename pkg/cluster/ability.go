@@ -63,6 +63,20 @@ type Dumper interface {
 	Dump(ctx context.Context, w Workload, path string) ([]byte, error)
 }
 
+// Replicated is the ability of a cluster whose workloads run in more than one
+// pod: what [Workload] describes is one of them.
+type Replicated interface {
+	// Replicas lists the other pods of the workload that are ready, those that
+	// run longest first. None is not an error.
+	Replicas(ctx context.Context, w Workload) ([]Replica, error)
+}
+
+// Replica is a workload in another one of its pods, with that pod's address.
+type Replica struct {
+	Workload
+	Pod string `json:"pod"`
+}
+
 // Vantage is the ability of a provider that stands outside its clusters to say
 // where its streams do not lead. A provider without it dials as its workloads
 // do.

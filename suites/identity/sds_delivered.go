@@ -4,6 +4,7 @@ package identity
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/meshprobe/meshprobe/pkg/probe"
@@ -17,7 +18,7 @@ import (
 var SDSDelivered = probe.DefineOn(probe.Meta{
 	ID:      "identity/sds-delivered",
 	Title:   "a sidecar holds its certificate and the mesh's roots",
-	About:   "Of the secrets that the sidecar asked its agent for (config_dump, dynamic_active_secrets and dynamic_warming_secrets) default and ROOTCA are there, and none is still warming.",
+	About:   "Of the secrets that the sidecar asked its agent for (config_dump, dynamic_active_secrets and dynamic_warming_secrets) default and ROOTCA are there, and none is still warming; so in up to four further pods of the workload.",
 	Clause:  spec.IstioSecrets,
 	Causes:  []probe.Cause{causeNotDelivered},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
@@ -32,14 +33,16 @@ var causeNotDelivered = probe.Cause{
 	},
 }
 
-func judgeSDSDelivered(o seen.Secrets) []probe.Finding {
+func judgeSDSDelivered(o seen.Secrets) []probe.Finding { return ofEachPod(o, deliveredInPod) }
+
+func deliveredInPod(pod string, o seen.Secrets) probe.Finding {
 	if o.NotOffered != "" {
-		return []probe.Finding{probe.Skipping(o.NotOffered)}
+		return probe.Skipping(o.NotOffered)
 	}
 	var evidence []probe.Evidence
 	delivered := map[string]bool{}
 	for _, h := range o.Held {
-		label := "secret " + cmp.Or(h.Name, "without a name") + " of " + o.Workload.String()
+		label := "secret " + cmp.Or(h.Name, "without a name") + " of " + pod
 		switch {
 		case h.Error != "":
 			evidence = append(evidence, probe.WantGot(label, "delivered", "refused: "+h.Error))
@@ -52,13 +55,41 @@ func judgeSDSDelivered(o seen.Secrets) []probe.Finding {
 	for _, name := range []string{seen.ProxyCertificate, seen.ProxyRoots} {
 		waited := slices.ContainsFunc(o.Held, func(h seen.HeldSecret) bool { return h.Name == name && (h.Warming || h.Error != "") })
 		if !delivered[name] && !waited {
-			evidence = append(evidence, probe.WantGot("secret "+name+" of "+o.Workload.String(), "delivered", "not there"))
+			evidence = append(evidence, probe.WantGot("secret "+name+" of "+pod, "delivered", "not there"))
 		}
 	}
 	if len(evidence) > 0 {
-		return []probe.Finding{probe.Failing(causeNotDelivered, evidence[0], evidence[1:]...)}
+		return probe.Failing(causeNotDelivered, evidence[0], evidence[1:]...)
 	}
-	return []probe.Finding{probe.Passing(probe.Text("secrets of "+o.Workload.String(), seen.ProxyCertificate+" and "+seen.ProxyRoots+" are delivered"))}
+	return probe.Passing(probe.Text("secrets of "+pod, seen.ProxyCertificate+" and "+seen.ProxyRoots+" are delivered"))
+}
+
+// ofEachPod judges what each pod of a workload holds, and says the worst of it:
+// pods that were not restarted with the others go by what was true before. A pod
+// that does not answer has perhaps ended since.
+func ofEachPod(o seen.Secrets, judge func(pod string, o seen.Secrets) probe.Finding) []probe.Finding {
+	var worst probe.Finding
+	odd, all := 0, 0
+	for pod, one := range o.Pods() {
+		f := judge(pod, one)
+		if all++; all == 1 {
+			worst = f
+		}
+		if f.Cause.Code == "" {
+			continue
+		}
+		if odd++; odd == 1 || f.Status == probe.Fail && worst.Status != probe.Fail {
+			worst = f
+		}
+	}
+	switch {
+	case all == 1 || worst.Status == probe.Skip:
+	case odd == 0:
+		worst.Evidence = append(worst.Evidence, probe.Text("pods of "+o.Workload.String(), fmt.Sprintf("%d, all of them alike", all)))
+	default:
+		worst.Evidence = append(worst.Evidence, probe.Text("pods of "+o.Workload.String(), fmt.Sprintf("so it is in %d of the %d looked at", odd, all)))
+	}
+	return []probe.Finding{worst}
 }
 
 // held is the certificates of a secret that a sidecar holds; empty where it was

@@ -14,28 +14,30 @@ import (
 var SDSIssuer = probe.DefineOn(probe.Meta{
 	ID:      "identity/sds-issuer",
 	Title:   "the certificate that a sidecar holds was issued by the cluster's current CA",
-	About:   "The secret default of the sidecar (config_dump) is checked against ca-cert.pem in force, also where the workload serves no port. An older one is Pending until half of its life is over, and a failure where its root is not trusted any more.",
+	About:   "The secret default of the sidecar (config_dump) is checked against ca-cert.pem in force, also where the workload serves no port, and those of up to four further pods of the workload. An older one is Pending until half of its life is over, and a failure where its root is not trusted any more.",
 	Clause:  spec.IstioLeafTrusted,
 	Causes:  []probe.Cause{causeStaleLeaf},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap", "identity/current-ca"},
 	Applies: "sidecars",
 }, seen.HeldSecrets(), judgeSDSIssuer)
 
-func judgeSDSIssuer(o seen.Secrets) []probe.Finding {
+func judgeSDSIssuer(o seen.Secrets) []probe.Finding { return ofEachPod(o, issuerInPod) }
+
+func issuerInPod(pod string, o seen.Secrets) probe.Finding {
 	chain, f := held(o, seen.ProxyCertificate)
 	if len(chain) == 0 {
-		return []probe.Finding{f}
+		return f
 	}
 	if chain.Leaf() == nil {
-		return []probe.Finding{probe.Breaking("the certificate that the sidecar holds cannot be read")}
+		return probe.Breaking("the certificate that the sidecar holds cannot be read")
 	}
 	signer := o.Signer.Leaf()
 	if signer == nil {
-		return []probe.Finding{probe.Skipping("the cluster's CA certificate is not known")}
+		return probe.Skipping("the cluster's CA certificate is not known")
 	}
 	if verifier.Signed(chain.Leaf(), signer) {
-		return []probe.Finding{probe.Passing(probe.Text("issued by", seen.Describe(signer, o.At)))}
+		return probe.Passing(probe.Text("issued by", seen.Describe(signer, o.At)))
 	}
 	view := seen.Workload{At: o.At, Workload: o.Workload, Roots: o.Roots, Handshake: seen.Handshake{Chain: chain}}
-	return []probe.Finding{staleLeaf(view, chain.Leaf(), signer, "chain held")}
+	return staleLeaf(view, chain.Leaf(), signer, "chain held by "+pod)
 }

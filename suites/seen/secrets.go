@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -32,6 +33,9 @@ type Secrets struct {
 	NotOffered string       `json:"notOffered,omitempty"` // why its proxy cannot be asked
 	Held       []HeldSecret `json:"held,omitempty"`
 
+	// Others are further pods of the workload, those that run longest first.
+	Others []Replica `json:"others,omitempty"`
+
 	Roots     Certs `json:"roots"`               // istio-ca-root-cert of its namespace
 	MoreRoots bool  `json:"moreRoots,omitempty"` // the mesh configuration gives proxies further roots (caCertificates)
 	Signer    Certs `json:"signer"`              // certificate that the cluster's CA should sign with; empty where unknown
@@ -40,6 +44,13 @@ type Secrets struct {
 	// over mutual TLS, or where TooFar says that it is out of reach.
 	Handshake *Handshake               `json:"handshake,omitempty"`
 	TooFar    *cluster.OutOfReachError `json:"tooFar,omitempty"`
+}
+
+// Replica is what the proxy in another pod of a workload holds.
+type Replica struct {
+	Pod        string       `json:"pod"`
+	NotOffered string       `json:"notOffered,omitempty"`
+	Held       []HeldSecret `json:"held,omitempty"`
 }
 
 // HeldSecret is one secret of a proxy.
@@ -52,8 +63,13 @@ type HeldSecret struct {
 	Roots        Certs     `json:"roots,omitempty"`
 }
 
-// maxSecrets bounds what a proxy may make us keep.
-const maxSecrets = 64
+const (
+	// maxSecrets bounds what a proxy may make us keep.
+	maxSecrets = 64
+
+	// maxOthers bounds the pods of a workload that are asked beside the first.
+	maxOthers = 4
+)
 
 // HeldSecrets observes the secrets of each sidecar, whether or not its workload
 // serves anything.
@@ -83,6 +99,9 @@ func observeSecrets(ctx context.Context, env *probe.Env, w cluster.Workload) (Se
 			return o, nil
 		}
 		return o, APIError(err, "create", "pods/portforward in "+w.Namespace)
+	}
+	if o.Others, err = heldByOthers(ctx, c, dumper, w); err != nil {
+		return o, err
 	}
 	if o.Roots, err = Bundle(ctx, c, w.Namespace); err != nil {
 		return o, err
@@ -145,6 +164,48 @@ func (o *Secrets) same() bool {
 		return true
 	}
 	return slices.ContainsFunc(o.Held, func(h HeldSecret) bool { return h.Name == ProxyCertificate && h.Certificates.Equal(o.Handshake.Chain) })
+}
+
+// heldByOthers asks the proxies of a workload's further pods. One that does not
+// answer has perhaps ended since.
+func heldByOthers(ctx context.Context, c cluster.Cluster, d cluster.Dumper, w cluster.Workload) ([]Replica, error) {
+	asked, ok := cluster.As[cluster.Replicated](c)
+	if !ok {
+		return nil, nil
+	}
+	pods, err := asked.Replicas(ctx, w)
+	if err != nil {
+		return nil, APIError(err, "list", "pods in "+w.Namespace)
+	}
+	var out []Replica
+	for _, p := range pods[:min(len(pods), maxOthers)] {
+		one := Replica{Pod: p.Pod}
+		if one.Held, err = heldBy(ctx, d, p.Workload); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			one.NotOffered = err.Error()
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// Pods is what was seen of each pod by itself, o's own first, and under which
+// name. What another pod presents was not looked at.
+func (o Secrets) Pods() iter.Seq2[string, Secrets] {
+	return func(yield func(string, Secrets) bool) {
+		if !yield(o.Workload.String(), o) {
+			return
+		}
+		for _, r := range o.Others {
+			one := o
+			one.NotOffered, one.Held, one.Others, one.Handshake, one.TooFar = r.NotOffered, r.Held, nil, nil, nil
+			if !yield("pod "+r.Pod+" of "+o.Workload.String(), one) {
+				return
+			}
+		}
+	}
 }
 
 // heldBy asks a proxy for its secrets (envoy.admin.v3.SecretsConfigDump).

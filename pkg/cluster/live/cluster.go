@@ -22,7 +22,7 @@ import (
 
 // Cluster is one running cluster, attached to. It implements cluster.Cluster
 // and, as abilities, cluster.Kube, cluster.Identities, cluster.Bundles,
-// cluster.Resolver, cluster.Dumper, cluster.Vantage, cluster.Egress and
+// cluster.Resolver, cluster.Dumper, cluster.Replicated, cluster.Vantage, cluster.Egress and
 // cluster.Installed. It is
 // safe for concurrent use.
 type Cluster struct {
@@ -55,6 +55,7 @@ var (
 	_ cluster.Bundles    = (*Cluster)(nil)
 	_ cluster.Resolver   = (*Cluster)(nil)
 	_ cluster.Dumper     = (*Cluster)(nil)
+	_ cluster.Replicated = (*Cluster)(nil)
 	_ cluster.Vantage    = (*Cluster)(nil)
 	_ cluster.Egress     = (*Cluster)(nil)
 )
