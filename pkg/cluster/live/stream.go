@@ -32,12 +32,10 @@ const (
 // maxComplaint bounds what a kubelet says about a failed forward.
 const maxComplaint = 4 << 10
 
-// stream opens one stream over a connection that was held for it.
-func (f *forwarder) stream(ctx context.Context, t *tunnel, id int, port uint16) (net.Conn, error) {
-	complaints, data, err := t.create(id, port)
+// stream opens the stream of a connection, and owns the connection from then on.
+func (f *forwarder) stream(ctx context.Context, t *tunnel, port uint16) (net.Conn, error) {
+	complaints, data, err := f.create(ctx, t, port)
 	if err != nil {
-		t.retire()
-		t.release()
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
 	s := &podConn{
@@ -69,13 +67,38 @@ func (f *forwarder) stream(ctx context.Context, t *tunnel, id int, port uint16) 
 	return s, nil
 }
 
-// create opens the pair of streams of one forwarded connection
+// create makes the two streams of a connection, or ends it. The library waits for
+// the kubelet half a minute, whatever ctx says.
+func (f *forwarder) create(ctx context.Context, t *tunnel, port uint16) (complaints, data httpstream.Stream, err error) {
+	type pair struct {
+		complaints, data httpstream.Stream
+		err              error
+	}
+	made := make(chan pair, 1)
+	f.running.Go(func() {
+		complaints, data, err := t.create(port)
+		made <- pair{complaints, data, err}
+	})
+	var p pair
+	select {
+	case p = <-made:
+	case <-ctx.Done():
+		p.err = ctx.Err()
+	}
+	if p.err != nil {
+		f.release(t)
+		return nil, nil, p.err
+	}
+	return p.complaints, p.data, nil
+}
+
+// create makes the pair of streams of one forwarded connection
 // (k8s.io/client-go tools/portforward, handleConnection).
-func (t *tunnel) create(id int, port uint16) (complaints, data httpstream.Stream, err error) {
+func (t *tunnel) create(port uint16) (complaints, data httpstream.Stream, err error) {
 	header := http.Header{}
 	header.Set(corev1.StreamType, corev1.StreamTypeError)
 	header.Set(corev1.PortHeader, strconv.Itoa(int(port)))
-	header.Set(corev1.PortForwardRequestIDHeader, strconv.Itoa(id))
+	header.Set(corev1.PortForwardRequestIDHeader, "0")
 	if complaints, err = t.conn.CreateStream(header); err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +110,6 @@ func (t *tunnel) create(id int, port uint16) (complaints, data httpstream.Stream
 			err = said
 		}
 		_ = complaints.Reset()
-		t.conn.RemoveStreams(complaints)
 		return nil, nil, err
 	}
 	return complaints, data, nil
@@ -120,11 +142,7 @@ func (f *forwarder) pump(t *tunnel, s *podConn, far net.Conn, data, complaints h
 	_ = far.Close()
 	_ = data.Reset()
 	sending.Wait()
-	t.conn.RemoveStreams(data, complaints)
-	if s.failed() {
-		t.retire() // what a kubelet says of one stream may concern them all
-	}
-	t.release()
+	f.release(t)
 }
 
 // podConn is a stream into a pod as a network connection.

@@ -86,7 +86,7 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	// A pair is complete when both of its streams are there; either may come first.
-	waiting := map[string]httpstream.Stream{}
+	waiting, pairs := map[string]httpstream.Stream{}, 0
 	defer func() {
 		for _, s := range waiting {
 			_ = s.Reset() // a connection ends when its streams have
@@ -104,6 +104,9 @@ func (f *forwards) serve(w http.ResponseWriter, r *http.Request, q kubeapi.Reque
 				continue
 			}
 			delete(waiting, id)
+			if pairs++; pairs > 1 {
+				f.t.Errorf("livetest: a connection to %s/%s carries two streams, of which one can stop the other", pod.Namespace, pod.Name)
+			}
 			if s.Headers().Get(corev1.StreamType) == other.Headers().Get(corev1.StreamType) {
 				// A kubelet refuses the second and lets the first wait (k8s.io/kubelet
 				// pkg/cri/streaming/portforward, httpStreamPair.add).
