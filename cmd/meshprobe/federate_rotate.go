@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/federate"
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 )
@@ -45,10 +46,19 @@ func rotatedLive(ctx context.Context, f *federating) error {
 	if !f.rotate.newRoot && !f.rotate.dropOld {
 		begin := time.Now()
 		p := &steps{w: f.out, all: len(f.set.Clusters)}
-		err := federate.Rotate(ctx, f.set, f.opts, p.event)
+		begun := false
+		err := federate.Rotate(ctx, f.set, f.opts, func(e cluster.Event) { begun = begun || e.Step == federate.StepRotate; p.event(e) })
 		p.end(err == nil)
+		if errors.Is(err, federate.ErrNotFederated) {
+			return &usageError{msg: err.Error(), hint: "name the place of the root that federate status shows, with --root-dir, --root-secret or --root-cert; to move to another one: --new-root"}
+		}
 		if err != nil {
 			return err
+		}
+		if !begun {
+			f.say("\n%s: what had been interrupted is finished, proved by a handshake in every direction, in %s; no new CA was begun", f.names(), elapsed(time.Since(begin)))
+			f.say("next: the same command again    # unless it was a rotation that had been interrupted")
+			return nil
 		}
 		f.say("\n%s have new CAs under the same root: proved by a handshake in every direction, in %s", f.names(), elapsed(time.Since(begin)))
 		return nil

@@ -31,7 +31,7 @@ func Apply(ctx context.Context, p *Plan, events cluster.Events) error {
 		}
 	}
 	if f.opts.NoVerify {
-		return nil
+		return f.settle(ctx)
 	}
 	return f.finish(ctx)
 }

@@ -4,6 +4,7 @@ package federate_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +71,10 @@ func (r *recorder) take(e cluster.Event) {
 	}
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
+}
+
+func (r *recorder) told(step string) bool {
+	return slices.ContainsFunc(r.events, func(e cluster.Event) bool { return e.Step == step })
 }
 
 func TestApplyMakesClustersTrustEachOther(t *testing.T) {

@@ -50,7 +50,10 @@ func Move(ctx context.Context, set *cluster.Set, o Options, events cluster.Event
 			}
 		}
 	}
-	return f.verify(ctx)
+	if err := f.verify(ctx); err != nil {
+		return err
+	}
+	return f.settle(ctx)
 }
 
 // opened is open for whoever has to know the root that there is.
@@ -127,13 +130,20 @@ func (f *federation) finish(ctx context.Context) error {
 	if err := f.verify(ctx); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(f.members, (*member).retires) {
-		return nil
-	}
-	for _, s := range f.last() {
-		if err := f.run(ctx, s); err != nil {
+	if slices.ContainsFunc(f.members, (*member).retires) {
+		for _, s := range f.last() {
+			if err := f.run(ctx, s); err != nil {
+				return err
+			}
+		}
+		if err := f.verify(ctx); err != nil {
 			return err
 		}
 	}
-	return f.verify(ctx)
+	return f.settle(ctx)
+}
+
+// settle notes in every cluster that it runs with the CA in force.
+func (f *federation) settle(ctx context.Context) error {
+	return each(f.members, f.opts.Parallel, func(m *member) error { return wrap(StepVerify, m.name, m.settle(ctx)) })
 }

@@ -108,13 +108,19 @@ func isProxied(m *member, r rollable) bool { return isGateway(m, r) || isMeshed(
 // restarts lists what was not started with a mark.
 func (m *member) restarts(ctx context.Context, mark string) ([]Change, error) {
 	found, err := m.rollables(ctx, isAnybody)
-	var out []Change
-	for _, r := range found {
-		if mark == "" || !r.startedWith(mark) {
-			out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
+	if err != nil {
+		return nil, err
+	}
+	if mark != "" {
+		if found, err = m.unstarted(ctx, found, mark); err != nil {
+			return nil, err
 		}
 	}
-	return out, err
+	var out []Change
+	for _, r := range found {
+		out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
+	}
+	return out, nil
 }
 
 func planTrustRollout(ctx context.Context, m *member) ([]Change, error) {

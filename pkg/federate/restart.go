@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +20,12 @@ const (
 	// annotationCA on a pod template names the CA that was in cacerts when the
 	// pods were restarted, so that they are restarted for it once.
 	annotationCA = "meshprobe.io/ca"
+	// annotationSettled on istiod's Deployment names a CA, and since when
+	// everything runs with it: what was made later was born with it.
+	annotationSettled = "meshprobe.io/settled"
+	// settling is by how much the clocks of a cluster and of whoever federates
+	// it may differ.
+	settling = time.Minute
 )
 
 // ErrNoIstiod says that there is no control plane to restart.
@@ -34,17 +42,75 @@ func (r rollable) startedWith(mark string) bool {
 	return r.annotations[annotationCA] == mark || note(r.object, annotationCA) == mark
 }
 
+// unstarted is what of them has to be restarted for the CA of that mark.
+func (m *member) unstarted(ctx context.Context, found []rollable, mark string) ([]rollable, error) {
+	since, err := m.settled(ctx, mark)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(r rollable) bool {
+		born := r.object.GetCreationTimestamp()
+		return r.startedWith(mark) || !isIstiod(m, r) && !since.IsZero() && born.After(since.Add(settling))
+	}), nil
+}
+
+// settled is since when everything runs with the CA of that mark, zero where
+// nobody has seen that.
+func (m *member) settled(ctx context.Context, mark string) (time.Time, error) {
+	found, err := m.rollables(ctx, isIstiod)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var last time.Time
+	for _, r := range found {
+		of, text, _ := strings.Cut(note(r.object, annotationSettled), " ")
+		at, err := time.Parse(time.RFC3339, text)
+		if of != mark || err != nil {
+			return time.Time{}, nil
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
+
+// settle notes that everything was restarted for the CA in force, once.
+func (m *member) settle(ctx context.Context) error {
+	if !m.ca.ok() {
+		return nil
+	}
+	found, err := m.rollables(ctx, isIstiod)
+	if err != nil {
+		return err
+	}
+	mark := m.ca.mark()
+	value := mark + " " + m.f.opts.Now().UTC().Format(time.RFC3339)
+	for _, r := range found {
+		if of, _, _ := strings.Cut(note(r.object, annotationSettled), " "); of == mark {
+			continue
+		}
+		err := m.touch(ctx, r.kind, r.object, edit{Path: []string{"metadata", "annotations", annotationSettled}, Value: &value})
+		if err != nil {
+			return fmt.Errorf("annotate %s: %w", r, err)
+		}
+	}
+	return nil
+}
+
 func planRestart(pick class) func(context.Context, *member) ([]Change, error) {
 	return func(ctx context.Context, m *member) ([]Change, error) {
 		found, err := m.rollables(ctx, pick)
 		if err != nil {
 			return nil, err
 		}
+		if m.ca.ok() {
+			if found, err = m.unstarted(ctx, found, m.ca.mark()); err != nil {
+				return nil, err
+			}
+		}
 		var out []Change
 		for _, r := range found {
-			if m.ca.ok() && r.startedWith(m.ca.mark()) {
-				continue
-			}
 			out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
 		}
 		return out, nil
@@ -64,10 +130,11 @@ func applyRestart(pick class, none error) func(context.Context, *member) error {
 			return none
 		}
 		mark, at := m.ca.mark(), m.f.opts.Now().Format(time.RFC3339)
-		for _, r := range found {
-			if r.startedWith(mark) {
-				continue
-			}
+		left, err := m.unstarted(ctx, found, mark)
+		if err != nil {
+			return err
+		}
+		for _, r := range left {
 			err := m.touch(ctx, r.kind, r.object,
 				edit{Path: templateAnnotation(annotationCA), Value: &mark},
 				edit{Path: templateAnnotation(annotationRestarted), Value: &at, follows: true})

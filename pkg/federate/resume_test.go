@@ -209,7 +209,7 @@ func shapes(t *testing.T, in map[string]*unstructured.Unstructured) map[string]s
 			if !ok || err != nil {
 				continue
 			}
-			for _, k := range []string{"meshprobe.io/written", "meshprobe.io/ca", "kubectl.kubernetes.io/restartedAt", "kubernetes.io/service-account.uid"} {
+			for _, k := range []string{"meshprobe.io/written", "meshprobe.io/settled", "meshprobe.io/ca", "kubectl.kubernetes.io/restartedAt", "kubernetes.io/service-account.uid"} {
 				if _, ok := notes[k]; ok {
 					notes[k] = "…"
 				}

@@ -5,6 +5,7 @@ package federate
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
@@ -18,40 +19,43 @@ var ErrNotFederated = errors.New("it is not under the shared root")
 // everybody trusts.
 //
 // A rotation that was interrupted is continued, by Rotate as well as by Apply;
-// while anything is outstanding no other one begins. Errors are [*Error];
+// while a change of CAs is outstanding no other one begins, and no event of
+// StepRotate is told. Errors are [*Error];
 // ErrNotFederated among them.
 func Rotate(ctx context.Context, set *cluster.Set, o Options, events cluster.Events) error {
+	f, err := opened(ctx, set, o, events)
+	if err != nil {
+		return err
+	}
+	for _, m := range f.members {
+		if !m.ca.trusts(f.root) {
+			return wrap(StepRotate, m.name, ErrNotFederated)
+		}
+	}
 	p, err := NewPlan(ctx, set, o)
 	if err != nil {
 		return err
 	}
-	if p.Empty() {
-		if err := beginRotation(ctx, set, o, events); err != nil {
+	if !p.changesCAs() {
+		if err := f.beginRotation(ctx); err != nil {
 			return err
 		}
 	}
 	return Apply(ctx, p, events)
 }
 
-func beginRotation(ctx context.Context, set *cluster.Set, o Options, events cluster.Events) error {
-	f, err := open(set, o)
-	if err != nil {
-		return err
-	}
-	f.events = &emitter{events: events, now: f.opts.Now}
-	if f.root, err = f.opts.Issuer.Current(ctx); err != nil {
-		return wrap(StepRoot, "", err)
-	}
-	// All are looked at before the first is changed.
-	err = each(f.members, f.opts.Parallel, func(m *member) error {
-		if err := m.inspect(ctx); err != nil || m.ca.ok() {
-			return wrap(StepRotate, m.name, err)
+// changesCAs reports whether a change of CAs was interrupted.
+func (p *Plan) changesCAs() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool {
+		switch s.Name {
+		case StepGateway, StepNetwork, StepRemoteSecret, StepServiceEntry:
+			return false
 		}
-		return wrap(StepRotate, m.name, ErrNotFederated)
+		return len(s.Changes) > 0
 	})
-	if err != nil {
-		return err
-	}
+}
+
+func (f *federation) beginRotation(ctx context.Context) error {
 	return f.run(ctx, step{word: StepRotate, title: "a new CA key per cluster", apply: func(ctx context.Context, m *member) error {
 		return m.side().renew(ctx, m.f.opts.Issuer.Profile(), m.ca.mark())
 	}})

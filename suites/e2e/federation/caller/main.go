@@ -75,7 +75,9 @@ func call(ctx context.Context, client *http.Client, url string) (why string) {
 	case err != nil:
 		return err.Error()
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Sprintf("%s: %.200q", resp.Status, body)
+		// With the time that an upstream took it is the server's answer, else the
+		// client's own sidecar said so.
+		return fmt.Sprintf("%s: %.200q, upstream time %q", resp.Status, body, resp.Header.Get("X-Envoy-Upstream-Service-Time"))
 	}
 	return ""
 }
