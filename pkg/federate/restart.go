@@ -63,16 +63,26 @@ func (m *member) settled(ctx context.Context, mark string) (time.Time, error) {
 	}
 	var last time.Time
 	for _, r := range found {
-		of, text, _ := strings.Cut(note(r.object, annotationSettled), " ")
-		at, err := time.Parse(time.RFC3339, text)
-		if of != mark || err != nil {
-			return time.Time{}, nil
+		at := r.settledAt(mark)
+		if at.IsZero() {
+			return at, nil
 		}
 		if at.After(last) {
 			last = at
 		}
 	}
 	return last, nil
+}
+
+// settledAt is what the note on an istiod says of the CA of that mark, zero where
+// it says nothing that can be read.
+func (r rollable) settledAt(mark string) time.Time {
+	of, text, _ := strings.Cut(note(r.object, annotationSettled), " ")
+	at, err := time.Parse(time.RFC3339, text)
+	if of != mark || err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // settle notes that everything was restarted for the CA in force, once.
@@ -87,7 +97,7 @@ func (m *member) settle(ctx context.Context) error {
 	mark := m.ca.mark()
 	value := mark + " " + m.f.opts.Now().UTC().Format(time.RFC3339)
 	for _, r := range found {
-		if of, _, _ := strings.Cut(note(r.object, annotationSettled), " "); of == mark {
+		if !r.settledAt(mark).IsZero() {
 			continue
 		}
 		err := m.touch(ctx, r.kind, r.object, edit{Path: []string{"metadata", "annotations", annotationSettled}, Value: &value})
