@@ -12,6 +12,8 @@ var (
 		Try: []string{
 			"istioctl --context {{.From}} remote-clusters",
 			"kubectl --context {{.To}} -n {{.Namespace}} get service,endpointslices",
+			"kubectl --context {{.To}} -n {{.Namespace}} get pods -L topology.istio.io/network    # does one claim a network that has no gateway?",
+			"kubectl --context {{.From}} get peerauthentications,destinationrules -A    # mode DISABLE, or tls.mode DISABLE or SIMPLE for the host, hides other networks, too",
 		},
 	}
 	// MTLSDisabled: cross-network endpoints without mTLS are skipped silently.
@@ -28,6 +30,7 @@ var (
 		Try: []string{
 			"kubectl --context {{.To}} -n istio-system get service,endpointslices -l topology.istio.io/network -o wide    # an external address? pods behind it?",
 			"kubectl --context {{.To}} -n istio-system scale deployment -l {{.Gateways}} --replicas=1    # where there are no pods",
+			"kubectl --context {{.To}} get gateways.networking.istio.io,gateways.gateway.networking.k8s.io -A    # one for port 15443, one for 15008? without it nothing listens there",
 			"kubectl --context {{.To}} get networkpolicy -A   # ports 15443 and 15008 must be open",
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/suites/cause"
@@ -31,6 +32,8 @@ func judgePassthrough(g seen.Gateway) []probe.Finding {
 	h := g.Outer.Handshake
 	want := strings.Join(g.Endpoint.Identities, " or ")
 	switch {
+	case len(h.Chain) == 0 && g.PeerMTLS == cluster.Disable:
+		return []probe.Finding{probe.Skipping(disabled)}
 	case len(h.Chain) == 0:
 		return []probe.Finding{probe.Failing(cause.NoSNIMatch,
 			probe.WantGot("answer to "+h.SNI, "the certificate of "+want, h.Said()))}

@@ -5,6 +5,7 @@ package gateway
 import (
 	"strings"
 
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 	"github.com/meshprobe/meshprobe/pkg/probe/spec"
 	"github.com/meshprobe/meshprobe/suites/seen"
@@ -41,6 +42,8 @@ func judgeUnknownSNI(g seen.Gateway) []probe.Finding {
 	h := g.Unknown.Handshake
 	evidence := probe.WantGot("answer to "+h.SNI, "closed without an alert", h.Said())
 	switch {
+	case len(g.Outer.Chain) == 0 && g.PeerMTLS == cluster.Disable:
+		return []probe.Finding{probe.Skipping(disabled)}
 	case len(g.Outer.Chain) == 0:
 		return []probe.Finding{probe.Breaking("no positive control: the known server name was not passed through either", evidence)}
 	case len(h.Chain) > 0 || h.Outcome.OK():

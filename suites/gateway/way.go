@@ -10,6 +10,10 @@ import (
 	"github.com/meshprobe/meshprobe/suites/verdict"
 )
 
+// disabled is why a gateway may not know a name that it ought to: the edge into
+// the cluster fails for it.
+const disabled = "mutual TLS is disabled at the destination, so that its gateway does not pass it on"
+
 // way says what kept the caller from reaching the gateway. That a caller was
 // not sent there is no matter of the gateway: the edges and the discovery
 // suite say why.

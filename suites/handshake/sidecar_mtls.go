@@ -43,6 +43,8 @@ func judgeSidecarMTLS(e seen.Edge) []probe.Finding {
 		return []probe.Finding{probe.Passing(got)}
 	case h.Outcome == seen.Refused:
 		return []probe.Finding{verdict.RefusedClient(e, h, cluster.Sidecar)}
+	case len(h.Chain) == 0 && h.Outcome == seen.Closed && e.PeerMTLS == cluster.Disable:
+		return []probe.Finding{verdict.Disabled(e, got)}
 	case len(h.Chain) == 0 && h.Outcome == seen.Closed:
 		return []probe.Finding{probe.Failing(cause.NoSNIMatch, got, probe.Text("server name sent", h.SNI))}
 	case h.Outcome == seen.Closed:

@@ -19,7 +19,7 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 		offered := probe.WantGot("endpoints that "+e.Edge.From.Cluster+" has for "+e.Edge.To.String(),
 			"at least one in "+e.Edge.To.Cluster, fmt.Sprintf("none (%d in other clusters)", e.Offered))
 		if e.PeerMTLS == cluster.Disable {
-			return probe.Failing(cause.MTLSDisabled, probe.WantGot("mutual TLS at "+e.Edge.To.String(), "STRICT or PERMISSIVE", string(e.PeerMTLS)).As(probe.KindObject), offered), true
+			return Disabled(e, offered), true
 		}
 		if f, behind := BehindWaypoint(e); behind {
 			return f, true
@@ -44,6 +44,14 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 		}
 		return probe.Failing(cause.Unreachable, got).With("Gateways", gateways), true
 	}
+}
+
+// Disabled is the failure where the destination takes no mutual TLS. Its istiod
+// leaves it out of what its gateway passes on, and others that read the same
+// policies out of what they offer.
+func Disabled(e seen.Edge, more ...probe.Evidence) probe.Finding {
+	mode := probe.WantGot("mutual TLS at "+e.Edge.To.String(), "STRICT or PERMISSIVE", string(e.PeerMTLS)).As(probe.KindObject)
+	return probe.Failing(cause.MTLSDisabled, mode, more...)
 }
 
 // BehindWaypoint is the Skip where no ztunnel of the caller's cluster calls the
