@@ -70,10 +70,18 @@ func (c *Cluster) discover(ctx context.Context) (Facts, error) {
 	if err := c.readMeshConfig(ctx, &f); err != nil {
 		return f, err
 	}
-	if err := c.readNetwork(ctx, &f); err != nil {
+	values, err := c.readValues(ctx, f)
+	if err != nil {
 		return f, err
 	}
-	f.Name = cmp.Or(c.config.Spec.Name, clusterID(istiod), c.config.Spec.Context)
+	if err := c.readNetwork(ctx, &f, values); err != nil {
+		return f, err
+	}
+	f.Name = cmp.Or(c.config.Spec.Name, clusterID(istiod), values.clusterID())
+	if f.Name == "" {
+		f.assume("cluster ID", "no pod of istiod is seen")
+		f.Name = c.config.Spec.Context
+	}
 	f.TrustDomain = cmp.Or(f.TrustDomain, c.config.Spec.TrustDomain, defaultTrustDomain)
 	return f, nil
 }
@@ -126,7 +134,6 @@ func (c *Cluster) noIstiod(ctx context.Context, f *Facts) error {
 	services, err := c.kube.CoreV1().Services(ns).List(ctx, metav1.ListOptions{LabelSelector: "app=istiod"})
 	if err == nil && len(services.Items) > 0 {
 		f.RootNamespace, f.Revision = ns, cmp.Or(f.Revision, services.Items[0].Labels[revisionLabel], defaultRevision)
-		f.assume("cluster ID", "no pod of istiod runs")
 		return nil
 	}
 	return &NoMeshError{
@@ -225,28 +232,50 @@ func reasonOf(err error, what, missing string) string {
 	return missing
 }
 
+// injected is what istiod hands every new pod, for which it is asked where no pod
+// of istiod runs.
+type injected struct {
+	Global struct {
+		Network      string `yaml:"network"`
+		MultiCluster struct {
+			ClusterName string `yaml:"clusterName"`
+		} `yaml:"multiCluster"`
+	} `yaml:"global"`
+}
+
+// clusterID is what istiod is given as CLUSTER_ID, empty where nothing was read.
+func (v *injected) clusterID() string {
+	if v == nil {
+		return ""
+	}
+	return cmp.Or(v.Global.MultiCluster.ClusterName, defaultClusterID)
+}
+
+func (v *injected) network() string {
+	if v == nil {
+		return ""
+	}
+	return v.Global.Network
+}
+
+// readValues is nil where the values are missing, are no YAML or may not be read.
+func (c *Cluster) readValues(ctx context.Context, f Facts) (*injected, error) {
+	cm, err := c.kube.CoreV1().ConfigMaps(f.RootNamespace).Get(ctx, f.suffixed("istio-sidecar-injector"), metav1.GetOptions{})
+	if err != nil && !denied(err) && !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("injection values: %w", err)
+	}
+	var values injected
+	if err != nil || cm.Data["values"] == "" || yaml.Unmarshal([]byte(cm.Data["values"]), &values) != nil {
+		return nil, nil //nolint:nilnil,nilerr // not knowing is an answer: the label and the context stand
+	}
+	return &values, nil
+}
+
 // readNetwork asks, in this order: the topology, the values that new pods get
 // their network from, the label of the root namespace. Where the last two
 // disagree the label is what is wrong, and a probe says so.
-func (c *Cluster) readNetwork(ctx context.Context, f *Facts) error {
-	if f.Network = c.config.Spec.Network; f.Network != "" {
-		return nil
-	}
-	cm, err := c.kube.CoreV1().ConfigMaps(f.RootNamespace).Get(ctx, f.suffixed("istio-sidecar-injector"), metav1.GetOptions{})
-	if err != nil && !denied(err) && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("injection values: %w", err)
-	}
-	if err == nil {
-		var values struct {
-			Global struct {
-				Network string `yaml:"network"`
-			} `yaml:"global"`
-		}
-		if yaml.Unmarshal([]byte(cm.Data["values"]), &values) == nil {
-			f.Network = values.Global.Network
-		}
-	}
-	if f.Network != "" {
+func (c *Cluster) readNetwork(ctx context.Context, f *Facts, values *injected) error {
+	if f.Network = cmp.Or(c.config.Spec.Network, values.network()); f.Network != "" {
 		return nil
 	}
 	ns, err := c.kube.CoreV1().Namespaces().Get(ctx, f.RootNamespace, metav1.GetOptions{})

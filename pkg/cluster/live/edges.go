@@ -13,8 +13,8 @@ import (
 	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
-// complete fills a topology with what was found.
-func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (cluster.Topology, error) {
+// complete fills a topology with what was found, and says what was not.
+func complete(ctx context.Context, t cluster.Topology, attached []*Cluster, events cluster.Events) (cluster.Topology, error) {
 	specs := make([]cluster.ClusterSpec, len(t.Clusters))
 	seen := map[string]string{}
 	for i, c := range attached {
@@ -25,7 +25,7 @@ func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (clu
 		if other, dup := seen[c.facts.Name]; dup {
 			return t, &ContextError{
 				Msg:  fmt.Sprintf("the contexts %q and %q both lead to a cluster that calls itself %q", other, c.config.name(), c.facts.Name),
-				Hint: fmt.Sprintf("give each its own name (istiod's CLUSTER_ID), or say: --name %s=NAME", c.config.name()),
+				Hint: fmt.Sprintf("give each its own name (istiod's CLUSTER_ID), or say: --cluster-name %s=NAME", c.config.name()),
 			}
 		}
 		seen[c.facts.Name] = c.config.name()
@@ -51,12 +51,13 @@ func complete(ctx context.Context, t cluster.Topology, attached []*Cluster) (clu
 			}
 		}
 	}
+	tellUntried(events, attached, workloads, t.Edges)
 	return t, nil
 }
 
 // derive finds a call that the mesh ought to carry: to the first service of the
-// destination, from a workload of the same data plane, one that is not itself
-// behind that service where there is one. A sidecar that takes HBONE is also called
+// destination, one that takes mutual TLS where there is one, from a workload of the
+// same data plane, one that is not itself behind that service where there is one. A sidecar that takes HBONE is also called
 // by ambient workloads, where the destination has nothing ambient: its Envoy does
 // not know the service by the name with which calls of other networks ask for it.
 func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bool) {
@@ -67,6 +68,10 @@ func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bo
 	i := slices.IndexFunc(to, func(w cluster.Workload) bool { return serves(w) && w.DataPlane == dp })
 	if i < 0 && dp == cluster.Ambient {
 		i = slices.IndexFunc(to, func(w cluster.Workload) bool { return serves(w) && w.HBONE })
+	}
+	if i < 0 {
+		// Nobody reaches it from another network: that is to be said, not passed over.
+		i = slices.IndexFunc(to, func(w cluster.Workload) bool { return w.Service != nil && w.DataPlane == dp })
 	}
 	if i < 0 {
 		return cluster.Edge{}, false
@@ -81,6 +86,34 @@ func derive(from, to []cluster.Workload, dp cluster.DataPlane) (cluster.Edge, bo
 		To:        cluster.Ref{Cluster: dst.Cluster, Namespace: dst.Namespace, Name: dst.Service.Name},
 		DataPlane: dp,
 	}, true
+}
+
+// tellUntried says between which clusters no call can be tried, and why.
+func tellUntried(events cluster.Events, attached []*Cluster, workloads [][]cluster.Workload, edges []cluster.Edge) {
+	for i, from := range attached {
+		for j, to := range attached {
+			tried := slices.ContainsFunc(edges, func(e cluster.Edge) bool { return e.From.Cluster == from.Name() && e.To.Cluster == to.Name() })
+			if i == j || tried {
+				continue
+			}
+			detail := "no call to " + to.Name() + " can be tried: " + untried(workloads[i], workloads[j])
+			events.Emit(cluster.Event{Time: from.now(), Cluster: from.Name(), Step: "found", Detail: detail})
+		}
+	}
+}
+
+// untried says why derive found no call of any data plane.
+func untried(from, to []cluster.Workload) string {
+	meshed := func(w cluster.Workload) bool { return w.DataPlane != cluster.NoMesh }
+	served := func(w cluster.Workload) bool { return meshed(w) && w.Service != nil }
+	switch {
+	case !slices.ContainsFunc(from, meshed):
+		return "no pod here is in the mesh"
+	case !slices.ContainsFunc(to, served):
+		return "no service there has pods in the mesh"
+	default:
+		return "no service there has pods of a data plane that pods here are of"
+	}
 }
 
 // caller is the best source of a call to dst: in its namespace, of another

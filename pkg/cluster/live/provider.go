@@ -54,15 +54,15 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 	if err := invite(ctx, attached, events); err != nil {
 		return nil, errors.Join(err, closeAll(ctx, attached))
 	}
-	return NewSet(ctx, Name, t, attached)
+	return NewSet(ctx, Name, t, attached, events)
 }
 
 // NewSet joins clusters into a Set and completes its topology: names, networks
 // and trust domains as they were found, and edges where there are none. On error
 // the clusters are closed.
-func NewSet(ctx context.Context, provider string, t cluster.Topology, attached []*Cluster) (*cluster.Set, error) {
+func NewSet(ctx context.Context, provider string, t cluster.Topology, attached []*Cluster, events cluster.Events) (*cluster.Set, error) {
 	Join(attached...)
-	t, err := complete(ctx, t, attached)
+	t, err := complete(ctx, t, attached, events)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("live: %w", err), closeAll(ctx, attached))
 	}
