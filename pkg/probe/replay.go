@@ -97,7 +97,11 @@ func (r *Runner) Replay(ctx context.Context, rec *Record, plan Plan) (Summary, e
 
 // set gives the engine the directions that the recorded run tried.
 func (r *Record) set() *cluster.Set {
-	return cluster.NewSet(r.Start.Provider, cluster.Topology{Edges: r.Start.Edges}, nil, nil)
+	t := cluster.Topology{Edges: r.Start.Edges}
+	for _, c := range r.Start.Clusters {
+		t.Clusters = append(t.Clusters, cluster.ClusterSpec{Name: c.Name})
+	}
+	return cluster.NewSet(r.Start.Provider, t, nil, nil)
 }
 
 // source is an observation that reads the record.

@@ -156,11 +156,25 @@ func (r *run) setupDied(ctx context.Context, err error) {
 	r.deliver(f, nil)
 }
 
-// expect tells the tally which directions must be tried.
+// expect tells the tally which directions must be tried: those of the edges, and
+// all where no edge leads from any cluster to another, for nothing is then known
+// of trust between them.
 func (r *run) expect(env *Env) {
+	crossing := false
 	for e := range env.Set.Edges() {
 		if e.From.Cluster != e.To.Cluster {
 			r.tally.expect(e.From.Cluster, e.To.Cluster)
+			crossing = true
+		}
+	}
+	if crossing {
+		return
+	}
+	for _, from := range env.Set.Topology.Clusters {
+		for _, to := range env.Set.Topology.Clusters {
+			if from.Name != to.Name {
+				r.tally.expect(from.Name, to.Name)
+			}
 		}
 	}
 }

@@ -317,6 +317,13 @@ func TestDirectionWithoutHandshakeIsInconclusive(t *testing.T) {
 	}
 	m := meta("a/x")
 	m.Proves = true
+	none := cluster.NewSet("test", cluster.Topology{Clusters: []cluster.ClusterSpec{{Name: "east"}, {Name: "west"}}}, nil, nil)
+	nothing := func(ctx context.Context, _ func(probe.Progress)) (*probe.Env, error) {
+		return probe.NewEnv(ctx, none, nil, nil)
+	}
+	if _, sum := run(t, probe.Runner{}, nothing, probe.Define(m, probe.Edges(cluster.Sidecar), observe, skipWest)); sum.Verdict != probe.Inconclusive {
+		t.Errorf("verdict %s, want inconclusive: no edge leads anywhere", sum.Verdict)
+	}
 	_, sum := run(t, probe.Runner{}, setup, probe.Define(m, probe.Edges(cluster.Sidecar), observe, skipWest))
 	if sum.Verdict != probe.Inconclusive {
 		t.Errorf("verdict %s, want inconclusive: west → east was never tried", sum.Verdict)

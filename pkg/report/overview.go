@@ -26,6 +26,9 @@ func (s *textSink) header(p *page) {
 func (s *textSink) clusters() string {
 	var names, domains []string
 	for _, c := range s.run.Clusters {
+		if c.Name == "" {
+			continue // a set-up that died before it was found
+		}
 		names = append(names, c.Name)
 		domains = append(domains, c.TrustDomain)
 	}
@@ -143,9 +146,17 @@ func (s *textSink) proof() string {
 			held++
 		}
 	}
+	const holds = "every check that was asked for holds"
 	switch {
-	case all == 0 || held < all:
-		return "every check that was asked for holds"
+	case all == 0 || held == 0:
+		return holds
+	case held < all && len(names) == 2:
+		if !s.opened[[2]string{names[0], names[1]}] {
+			slices.Reverse(names)
+		}
+		return holds + ": " + names[0] + " opened mutual TLS to " + names[1] + "; no call the other way was tried"
+	case held < all:
+		return holds + ": mutual TLS was opened in " + itoa(held) + " of " + itoa(all) + " directions, and no call was tried in the others"
 	case len(names) == 2:
 		return list(names) + " trust each other: their workloads opened mutual TLS both ways"
 	default:

@@ -128,7 +128,7 @@ func TestHintsOfAllSubjects(t *testing.T) {
 // A set-up that died is a report too, with its hint.
 func TestSetUpDied(t *testing.T) {
 	text := render(t, FormatText, Options{Version: "0.1.0"}, []probe.Event{
-		probe.RunStarted{Provider: "live"},
+		probe.RunStarted{Provider: "live", Clusters: []probe.ClusterFacts{{}, {}}}, // nothing was found yet
 		probe.FindingDone{Finding: probe.Finding{
 			Status: probe.Broken, ID: "run/set-up", Title: "the clusters come up", Subject: "mesh",
 			Reason: "context east does not exist", Hint: []string{"kubectl config get-contexts"},
@@ -172,6 +172,8 @@ func TestConclusions(t *testing.T) {
 	}{
 		"two":        {six(probe.Pass), probe.Conformant, nil, 2, "✓ a and b trust each other: their workloads opened mutual TLS both ways"},
 		"three":      {six(probe.Pass), probe.Conformant, nil, 3, "✓ a, b and c trust each other: their workloads opened mutual TLS in all 6 directions"},
+		"one-way":    {[]probe.Event{edge("b", "a", probe.Pass)}, probe.Partial, nil, 2, "✓ every check that was asked for holds: b opened mutual TLS to a; no call the other way was tried, as far as"},
+		"five-ways":  {six(probe.Skip), probe.Conformant, nil, 3, "mutual TLS was opened in 5 of 6 directions, and no call was tried in the others"},
 		"one-untold": {six(probe.Skip), probe.Conformant, nil, 3, "✓ every check that was asked for holds"},
 		"filtered":   {nil, probe.Conformant, nil, 3, "✓ every check that was asked for holds"},
 		"partial":    {six(probe.Pass), probe.Partial, nil, 2, ", as far as meshprobe may look"},
