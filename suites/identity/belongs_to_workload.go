@@ -22,7 +22,7 @@ var BelongsToWorkload = probe.DefineOn(probe.Meta{
 	Clause:  spec.IstioSecureNaming,
 	Causes:  cause.Chains(verifier.CauseWrongIdentity),
 	After:   []string{"identity/spiffe-id", "trust/trust-domain"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeBelongs))
 
 func judgeBelongs(o seen.Workload) []probe.Finding {

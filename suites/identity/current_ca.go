@@ -22,7 +22,7 @@ var CurrentCA = probe.DefineOn(probe.Meta{
 	Clause:  spec.IstioLeafTrusted,
 	Causes:  []probe.Cause{causeStaleLeaf},
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeCurrentCA))
 
 var causeStaleLeaf = probe.Cause{

@@ -19,7 +19,7 @@ var InsideIssuer = probe.DefineOn(probe.Meta{
 	Clause:  spec.IstioLeafInsideIssuer,
 	Causes:  cause.Chains(verifier.CauseOutlives),
 	After:   []string{"identity/not-expired"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeInsideIssuer))
 
 func judgeInsideIssuer(o seen.Workload) []probe.Finding {

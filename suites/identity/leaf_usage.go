@@ -22,7 +22,7 @@ var LeafUsage = probe.DefineOn(probe.Meta{
 	Clause:  spec.X509LeafValidation,
 	Causes:  cause.Chains(verifier.CauseLeafIsCA, verifier.CauseKeyUsage, verifier.CauseEKU),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeLeafUsage))
 
 func judgeLeafUsage(o seen.Workload) []probe.Finding {

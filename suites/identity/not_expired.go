@@ -21,7 +21,7 @@ var NotExpired = probe.DefineOn(probe.Meta{
 	Clause:  spec.RFC5280PathValidity,
 	Causes:  cause.Chains(verifier.CauseLeafExpired, verifier.CauseIntermediateExpired, verifier.CauseRootExpired, verifier.CauseClockSkew),
 	After:   []string{"ca/lifetime-left", "ca/istiod-serves-cacerts", "trust/root-configmap"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeNotExpired))
 
 func judgeNotExpired(o seen.Workload) []probe.Finding {

@@ -24,7 +24,7 @@ var SPIFFEID = probe.DefineOn(probe.Meta{
 	Clause:  spec.X509URISAN,
 	Causes:  cause.Chains(verifier.CauseSANShape),
 	After:   []string{"ca/istiod-serves-cacerts", "trust/root-configmap"},
-	Applies: "mesh workloads that serve a port",
+	Applies: "mesh workloads that serve a port or take HBONE",
 }, seen.Presented(), renewed(judgeSPIFFEID))
 
 func judgeSPIFFEID(o seen.Workload) []probe.Finding {

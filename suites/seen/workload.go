@@ -23,12 +23,13 @@ type Workload struct {
 	Control   string           `json:"control,omitempty"`
 }
 
-// Presented observes the certificate that each workload of the mesh presents.
+// Presented observes the certificate that each workload of the mesh presents to
+// whoever calls it: all that serve a port, and all that take HBONE.
 func Presented() probe.Observation[cluster.Workload, Workload] {
 	return probe.Observation[cluster.Workload, Workload]{
 		Name: "workload",
 		Over: probe.Workloads(func(w cluster.Workload) bool {
-			return w.DataPlane != cluster.NoMesh && w.Service != nil && w.MTLS != cluster.Disable
+			return w.DataPlane != cluster.NoMesh && (w.Service != nil || w.TakesHBONE()) && w.MTLS != cluster.Disable
 		}),
 		Observe: observePresented,
 	}
@@ -71,8 +72,11 @@ func observePresented(ctx context.Context, env *probe.Env, w cluster.Workload) (
 // where it takes it and its own port is out of reach; else sidecar mTLS.
 func (o *Workload) look(ctx context.Context, env *probe.Env, c cluster.Cluster, source cluster.Workload, id *cluster.Identity) error {
 	w := o.Workload
-	app := netip.AddrPortFrom(w.Address, w.Service.PodPort()).String()
-	if w.DataPlane == cluster.Ambient || w.HBONE && reach(ctx, c, source, app) != nil {
+	app := ""
+	if w.Service != nil {
+		app = netip.AddrPortFrom(w.Address, w.Service.PodPort()).String()
+	}
+	if w.DataPlane == cluster.Ambient || w.HBONE && (app == "" || reach(ctx, c, source, app) != nil) {
 		addr := netip.AddrPortFrom(w.Address, cluster.PortHBONE).String()
 		if err := reach(ctx, c, source, addr); err != nil {
 			return err
