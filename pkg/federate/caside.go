@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -251,6 +252,8 @@ func (s caSide) judge(c caState, data map[string][]byte, root *x509.Certificate,
 		return errors.New("its certificate was not signed by the shared root")
 	case !bytes.Equal(data[chainKey], issuer.EncodeCertificates(c.Intermediate, root)):
 		return errors.New("its chain is not intermediate and root")
+	case strings.Join(c.Intermediate.Subject.Locality, "") == "":
+		return errors.New("its certificate was not made by meshprobe: it names no cluster")
 	case len(c.Intermediate.Subject.Locality) != 1 || c.Intermediate.Subject.Locality[0] != s.m.name:
 		return errors.New("its certificate belongs to another cluster")
 	}

@@ -201,6 +201,7 @@ func TestJudgeCACerts(t *testing.T) {
 		"other-root":    {func(d map[string][]byte) map[string][]byte { d[rootCertKey] = d[caCertKey]; return d }, now, "its root is not the shared root"},
 		"other-signer":  {func(map[string][]byte) map[string][]byte { return made(other, "east") }, now, "its certificate was not signed by the shared root"},
 		"other-cluster": {func(map[string][]byte) map[string][]byte { return made(i, "west") }, now, "its certificate belongs to another cluster"},
+		"no-cluster":    {func(map[string][]byte) map[string][]byte { return made(i, "") }, now, "its certificate was not made by meshprobe: it names no cluster"},
 		"short-chain":   {func(d map[string][]byte) map[string][]byte { d[chainKey] = d[caCertKey]; return d }, now, "its chain is not intermediate and root"},
 		"other-key":     {func(d map[string][]byte) map[string][]byte { d[caKeyKey] = otherKey; return d }, now, "its key does not match its certificate"},
 		"runs-out":      {nil, now.Add(150 * 24 * time.Hour), "its certificate has less than a third of its life left"},
