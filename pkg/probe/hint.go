@@ -79,6 +79,7 @@ func inPlace(hints []string, set *cluster.Set) []string {
 			}
 		}
 	}
+	federateThere(hints, set)
 	for _, c := range set.Topology.Clusters {
 		if c.Context == "" || c.Context == c.Name {
 			continue
@@ -89,4 +90,23 @@ func inPlace(hints []string, set *cluster.Set) []string {
 		}
 	}
 	return hints
+}
+
+// federateThere makes meshprobe federate act on the clusters that were looked at,
+// where they run: without --contexts it would federate clusters of its own.
+func federateThere(hints []string, set *cluster.Set) {
+	var contexts []string
+	for _, c := range set.Topology.Clusters {
+		if c.Context == "" {
+			return
+		}
+		contexts = append(contexts, c.Context)
+	}
+	flags := " --contexts " + strings.Join(contexts, ",") + " --root-dir root "
+	there := strings.NewReplacer("meshprobe federate plan ", "meshprobe federate plan"+flags, "meshprobe federate apply ", "meshprobe federate apply"+flags+"--write ")
+	for i, h := range hints {
+		if len(contexts) > 0 {
+			hints[i] = there.Replace(h)
+		}
+	}
 }

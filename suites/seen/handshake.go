@@ -48,7 +48,7 @@ type Handshake struct {
 	Proof   string  `json:"proof,omitempty"` // what acceptance rests on
 	Alert   string  `json:"alert,omitempty"` // sent by the peer, RFC 8446 name
 	Error   string  `json:"error,omitempty"`
-	Timeout bool    `json:"timeout,omitempty"` // Unreachable: nothing came back
+	Timeout bool    `json:"timeout,omitempty"` // Unreachable, Unclear: nothing came back in time
 
 	Version     string   `json:"version,omitempty"`
 	Cipher      string   `json:"cipher,omitempty"`
@@ -109,8 +109,17 @@ func try(ctx context.Context, env *probe.Env, dial Dial, hello Hello, listen tim
 	}
 	if got.Err != nil && !h.Outcome.OK() {
 		h.Error = got.Err.Error()
+		h.Timeout = h.Outcome == Unclear && timedOut(got.Err)
 	}
 	return h
+}
+
+// Silent says that TCP connected, and that no word of TLS came back.
+func (h Handshake) Silent() bool { return h.Outcome == Unclear && h.Timeout && len(h.Chain) == 0 }
+
+func timedOut(err error) bool {
+	ne, ok := errors.AsType[net.Error](err)
+	return ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 func outcome(v hbone.Verdict) Outcome {
@@ -134,8 +143,7 @@ func (h *Handshake) unreachable(err error) {
 		h.Outcome, h.far = OutOfReach, far
 		return
 	}
-	ne, ok := errors.AsType[net.Error](err)
-	h.Timeout = ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded)
+	h.Timeout = timedOut(err)
 }
 
 // Config is the TLS configuration of one handshake that accepts any server and

@@ -26,7 +26,9 @@ func Way(e seen.Edge) (probe.Finding, bool) {
 		}
 		return probe.Failing(cause.NoEndpoint, offered), true
 	}
-	if e.Outer.Outcome != seen.Unreachable {
+	// A load balancer takes connections also where nobody is behind it.
+	silent := e.Endpoint.Gateway && e.Outer.Silent()
+	if e.Outer.Outcome != seen.Unreachable && !silent {
 		return probe.Finding{}, false
 	}
 	got := probe.WantGot("TCP connection from "+e.Source.String(), "to "+e.Endpoint.Address, e.Outer.Said())

@@ -61,7 +61,7 @@ type command struct {
 // The arguments of a form are its groups. kubectl's first one is the context,
 // which is the name of the cluster.
 var commands = []command{
-	{regexp.MustCompile(`^meshprobe federate plan && meshprobe federate apply$`), func(m *mesh, t *testing.T, _ []string) { m.federate(t) }},
+	{regexp.MustCompile(`^meshprobe federate plan( --contexts \S+ --root-dir root)? && meshprobe federate apply( --contexts \S+ --root-dir root --write)?$`), func(m *mesh, t *testing.T, _ []string) { m.federate(t) }},
 	{regexp.MustCompile(`^kubectl --context (\S+) -n (\S+) rollout restart (\S+)(?: && kubectl --context \S+ -n \S+ rollout status \S+)?$`), (*mesh).restart},
 	{regexp.MustCompile(`^for ns in \$\(kubectl --context (\S+) get namespaces -l (\S+) -o name\); do kubectl --context \S+ -n \$\{ns#namespace/\} rollout restart deployment; done$`), (*mesh).restartNamespaces},
 	{regexp.MustCompile(`^kubectl --context (\S+) label namespace (\S+) (\S+)=(\S+)$`), func(m *mesh, t *testing.T, a []string) {
