@@ -32,8 +32,9 @@ const (
 // Facts is what a cluster's mesh says of itself.
 type Facts struct {
 	Context            string   `json:"context,omitempty"`
-	Name               string   `json:"name"`    // CLUSTER_ID of istiod
-	Network            string   `json:"network"` // empty where nothing names one
+	Name               string   `json:"name"`                // CLUSTER_ID of istiod, unless an override stands for it
+	ClusterID          string   `json:"clusterID,omitempty"` // CLUSTER_ID of istiod, where it was found
+	Network            string   `json:"network"`             // empty where nothing names one
 	TrustDomain        string   `json:"trustDomain"`
 	TrustDomainAliases []string `json:"trustDomainAliases,omitempty"`
 	RootNamespace      string   `json:"rootNamespace"`
@@ -77,7 +78,8 @@ func (c *Cluster) discover(ctx context.Context) (Facts, error) {
 	if err := c.readNetwork(ctx, &f, values); err != nil {
 		return f, err
 	}
-	f.Name = cmp.Or(c.config.Spec.Name, clusterID(istiod), values.clusterID())
+	f.ClusterID = cmp.Or(clusterID(istiod), values.clusterID())
+	f.Name = cmp.Or(c.config.Spec.Name, f.ClusterID)
 	if f.Name == "" {
 		f.assume("cluster ID", "no pod of istiod is seen")
 		f.Name = c.config.Spec.Context

@@ -122,6 +122,44 @@ func (p *Provider) config(kubeconfig *clientcmdapi.Config, spec cluster.ClusterS
 	}, nil
 }
 
+// misnamed refuses a name of a topology that is not what istiod calls its cluster:
+// remote secrets and its CA go by that.
+func misnamed(name string, f Facts) error {
+	if name == "" || f.Name != name || f.ClusterID == "" || f.ClusterID == name {
+		return nil // an override is meant
+	}
+	return &ContextError{
+		Msg:  fmt.Sprintf("live: the topology calls the cluster of the context %q %q, and its istiod calls it %q", f.Context, name, f.ClusterID),
+		Hint: fmt.Sprintf("call it so in the topology, also in its edges: {name: %s, context: %s}", f.ClusterID, f.Context),
+	}
+}
+
+// notAttached says what to try where an API does not answer, or not this user.
+func notAttached(err error, context string) error {
+	if _, ok := errors.AsType[interface {
+		error
+		Hints() []string
+	}](err); ok {
+		return err
+	}
+	return &unattachedError{error: err, context: context}
+}
+
+// unattachedError is that a cluster could not be looked at at all.
+type unattachedError struct {
+	error
+
+	context string
+}
+
+// Unwrap is what its API said.
+func (e *unattachedError) Unwrap() error { return e.error }
+
+// Hints says how to find out.
+func (e *unattachedError) Hints() []string {
+	return []string{"kubectl --context " + e.context + " get namespaces    # does its API answer from here, and let you look?"}
+}
+
 // inside says that an API is the one of the cluster in whose pod this runs.
 func inside(way *rest.Config) bool {
 	here, err := rest.InClusterConfig()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -282,6 +283,44 @@ func TestContextErrors(t *testing.T) {
 			ce, ok := errors.AsType[*live.ContextError](err)
 			if !ok || !strings.Contains(ce.Msg, tc.msg) || !strings.Contains(ce.Hint, tc.hint) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("error %v, hint %q", err, ce.Hint)
+			}
+		})
+	}
+}
+
+// TestNotAttached: what a topology or a kubeconfig has wrong is said before
+// anything is judged by it.
+func TestNotAttached(t *testing.T) {
+	m, _ := mesh(t)
+	api, err := os.ReadFile(m.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := filepath.Join(t.TempDir(), "dead")
+	moved := regexp.MustCompile(`server: .*`).ReplaceAll(api, []byte("server: https://127.0.0.1:1"))
+	if err := os.WriteFile(dead, moved, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		kubeconfig, called string
+		msg, hint          string
+	}{
+		"misnamed": {m.Kubeconfig, "orient", `"ctx-east" "orient", and its istiod calls it "east"`, "{name: east, context: ctx-east}"},
+		"dead":     {dead, "east", "connection refused", "kubectl --context ctx-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topology := cluster.Topology{Clusters: []cluster.ClusterSpec{{Name: tc.called, Context: "ctx-east"}, {Name: "west", Context: "ctx-west"}}}
+			set, err := (&live.Provider{Options: live.Options{Kubeconfigs: []string{tc.kubeconfig}, Direct: m.Direct}}).Open(t.Context(), topology, nil)
+			if err == nil {
+				_ = set.Close(t.Context())
+				t.Fatal("it was opened")
+			}
+			said, ok := errors.AsType[interface {
+				error
+				Hints() []string
+			}](err)
+			if !ok || !strings.Contains(err.Error(), tc.msg) || !strings.Contains(strings.Join(said.Hints(), "\n"), tc.hint) {
+				t.Errorf("error %v with the hints of %v", err, said)
 			}
 		})
 	}

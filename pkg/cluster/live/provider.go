@@ -40,11 +40,11 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 			if err != nil {
 				return err
 			}
-			attached[i], err = Attach(groupCtx, cfg)
-			if err == nil {
-				attached[i].tell(groupCtx, events)
+			if attached[i], err = Attach(groupCtx, cfg); err != nil {
+				return notAttached(err, cfg.Spec.Context)
 			}
-			return err
+			attached[i].tell(groupCtx, events)
+			return misnamed(spec.Name, attached[i].facts)
 		})
 	}
 	if err := group.Wait(); err != nil {
