@@ -151,7 +151,7 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, runni
 	err = do(ctx, f)
 	err = errors.Join(err, f.out.err, closeSet(ctx, f.set))
 	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted: %w", err)
+		return stopped(err, running.write)
 	}
 	if fe, ok := errors.AsType[*federate.Error](err); ok && fe.Step == federate.StepVerify {
 		c.complain(err)
@@ -159,6 +159,15 @@ func (c *cli) federate(ctx context.Context, v verb, clusters clusterFlags, runni
 		return nil
 	}
 	return err
+}
+
+// stopped is what a verb that was interrupted says. What it wrote to running
+// clusters stays there.
+func stopped(err error, wrote bool) error {
+	if err = fmt.Errorf("interrupted: %w", err); !wrote {
+		return err
+	}
+	return &hintedError{err: err, hint: "what was done stays; the same command continues"}
 }
 
 // openEmbedded opens clusters of this process.

@@ -84,6 +84,12 @@ func (c *cli) complain(err error) int {
 	if ke, ok := errors.AsType[*kind.Error](err); ok && hint == "" {
 		hint = strings.Join(ke.Hint, "; ")
 	}
+	if he, ok := errors.AsType[interface {
+		error
+		Hints() []string
+	}](err); ok && hint == "" {
+		hint = strings.Join(he.Hints(), "; ")
+	}
 	_, _ = fmt.Fprintln(c.Err, "meshprobe: error:", msg)
 	if hint != "" {
 		_, _ = fmt.Fprintln(c.Err, "meshprobe: hint:", hint)
