@@ -125,12 +125,12 @@ func (p *Provider) config(kubeconfig *clientcmdapi.Config, spec cluster.ClusterS
 // misnamed refuses a name of a topology that is not what istiod calls its cluster:
 // remote secrets and its CA go by that.
 func misnamed(name string, f Facts) error {
-	if name == "" || f.Name != name || f.ClusterID == "" || f.ClusterID == name {
-		return nil // an override is meant
+	if name == "" || f.ClusterID == "" || f.ClusterID == name {
+		return nil
 	}
 	return &ContextError{
 		Msg:  fmt.Sprintf("live: the topology calls the cluster of the context %q %q, and its istiod calls it %q", f.Context, name, f.ClusterID),
-		Hint: fmt.Sprintf("call it so in the topology, also in its edges: {name: %s, context: %s}", f.ClusterID, f.Context),
+		Hint: fmt.Sprintf("call it so in the topology, also in its edges: {name: %s, context: %s}; or, where its remote secrets do call it %[3]s: --cluster-name %[2]s=%[3]s", f.ClusterID, f.Context, name),
 	}
 }
 

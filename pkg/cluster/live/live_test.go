@@ -326,6 +326,24 @@ func TestNotAttached(t *testing.T) {
 	}
 }
 
+// TestNamedOnPurpose: whoever overrides the name of a cluster may call it so in
+// the topology, too.
+func TestNamedOnPurpose(t *testing.T) {
+	m, _ := mesh(t)
+	topology := cluster.Topology{Clusters: []cluster.ClusterSpec{{Name: "orient", Context: "ctx-east"}, {Name: "west", Context: "ctx-west"}}}
+	o := live.Options{Kubeconfigs: []string{m.Kubeconfig}, Direct: m.Direct, Overrides: map[string]live.Override{"ctx-east": {Name: "orient"}}}
+	set, err := (&live.Provider{Options: o}).Open(t.Context(), topology, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := set.Cluster("orient"); !ok {
+		t.Error("no cluster is called orient")
+	}
+	if err := set.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNoMesh(t *testing.T) {
 	m, set := mesh(t)
 	api, _ := cluster.As[embedded.API](set.Clusters[0])

@@ -44,6 +44,9 @@ func (p *Provider) Open(ctx context.Context, t cluster.Topology, events cluster.
 				return notAttached(err, cfg.Spec.Context)
 			}
 			attached[i].tell(groupCtx, events)
+			if p.Options.Overrides[cfg.Spec.Context].Name != "" {
+				return nil
+			}
 			return misnamed(spec.Name, attached[i].facts)
 		})
 	}
