@@ -181,5 +181,5 @@ func counted(ws []cluster.Workload) string {
 			hbone++
 		}
 	}
-	return fmt.Sprintf("%d workloads with sidecars (%d of them take HBONE), %d ambient", sidecars, hbone, ambient)
+	return fmt.Sprintf("workloads: %d with sidecars (%d of them take HBONE), %d ambient", sidecars, hbone, ambient)
 }
