@@ -29,7 +29,7 @@ SOAK ?= 1000
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build bin/meshprobe
@@ -68,6 +68,10 @@ kind: build $(ISTIOCTL) ## Do the main job on real clusters with Istio ISTIO_VER
 .PHONY: faults
 faults: $(ISTIOCTL) ## Hold every data plane and each fault on real clusters to the embedded ones: needs Docker
 	ISTIOCTL=$(ISTIOCTL) .ci/kind
+
+.PHONY: federation
+federation: $(ISTIOCTL) ## Federate real clusters, be killed at every step, and count calls: needs Docker
+	ISTIOCTL=$(ISTIOCTL) .ci/federation
 
 .PHONY: times
 times: $(ISTIOCTL) ## Say how long real clusters take until they trust each other: needs Docker
