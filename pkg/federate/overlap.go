@@ -105,32 +105,14 @@ func isAnybody(m *member, r rollable) bool { return isIstiod(m, r) || isProxied(
 
 func isProxied(m *member, r rollable) bool { return isGateway(m, r) || isMeshed(m, r) }
 
-// restarts lists what was not started with a mark.
-func (m *member) restarts(ctx context.Context, mark string) ([]Change, error) {
-	found, err := m.rollables(ctx, isAnybody)
-	if err != nil {
-		return nil, err
-	}
-	if mark != "" {
-		if found, err = m.unstarted(ctx, found, mark); err != nil {
-			return nil, err
-		}
-	}
-	var out []Change
-	for _, r := range found {
-		out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
-	}
-	return out, nil
-}
-
 func planTrustRollout(ctx context.Context, m *member) ([]Change, error) {
 	switch {
 	case !m.f.opts.Overlap:
 		return nil, nil
 	case m.ca.moving(m.f.root):
-		return m.restarts(ctx, m.ca.mark())
+		return m.restarts(ctx, isAnybody, m.ca.mark())
 	case m.overlaps:
-		return m.restarts(ctx, "")
+		return m.restarts(ctx, isAnybody, "")
 	}
 	return nil, nil
 }
@@ -185,9 +167,9 @@ func applyRetire(ctx context.Context, m *member) error {
 func planRetireRollout(ctx context.Context, m *member) ([]Change, error) {
 	switch {
 	case m.retired:
-		return m.restarts(ctx, m.ca.mark())
+		return m.restarts(ctx, isAnybody, m.ca.mark())
 	case m.willRetire():
-		return m.restarts(ctx, "")
+		return m.restarts(ctx, isAnybody, "")
 	}
 	return nil, nil
 }

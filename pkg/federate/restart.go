@@ -44,13 +44,17 @@ func (r rollable) startedWith(mark string) bool {
 
 // unstarted is what of them has to be restarted for the CA of that mark.
 func (m *member) unstarted(ctx context.Context, found []rollable, mark string) ([]rollable, error) {
-	since, err := m.settled(ctx, mark)
-	if err != nil {
-		return nil, err
+	left := slices.DeleteFunc(slices.Clone(found), func(r rollable) bool { return r.startedWith(mark) })
+	if len(left) == 0 {
+		return nil, nil
 	}
-	return slices.DeleteFunc(slices.Clone(found), func(r rollable) bool {
+	since, err := m.settled(ctx, mark)
+	if err != nil || since.IsZero() {
+		return left, err
+	}
+	return slices.DeleteFunc(left, func(r rollable) bool {
 		born := r.object.GetCreationTimestamp()
-		return r.startedWith(mark) || !isIstiod(m, r) && !since.IsZero() && born.After(since.Add(settling))
+		return !isIstiod(m, r) && born.After(since.Add(settling))
 	}), nil
 }
 
@@ -110,21 +114,31 @@ func (m *member) settle(ctx context.Context) error {
 
 func planRestart(pick class) func(context.Context, *member) ([]Change, error) {
 	return func(ctx context.Context, m *member) ([]Change, error) {
-		found, err := m.rollables(ctx, pick)
-		if err != nil {
+		mark := ""
+		if m.ca.ok() {
+			mark = m.ca.mark()
+		}
+		return m.restarts(ctx, pick, mark)
+	}
+}
+
+// restarts lists what of a class has to be restarted for the CA of a mark, all of
+// it where that CA is not made yet, and mark empty.
+func (m *member) restarts(ctx context.Context, pick class, mark string) ([]Change, error) {
+	found, err := m.rollables(ctx, pick)
+	if err != nil {
+		return nil, err
+	}
+	if mark != "" {
+		if found, err = m.unstarted(ctx, found, mark); err != nil {
 			return nil, err
 		}
-		if m.ca.ok() {
-			if found, err = m.unstarted(ctx, found, m.ca.mark()); err != nil {
-				return nil, err
-			}
-		}
-		var out []Change
-		for _, r := range found {
-			out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
-		}
-		return out, nil
 	}
+	var out []Change
+	for _, r := range found {
+		out = append(out, Change{Op: "!", Object: r.String(), Text: "restarts"})
+	}
+	return out, nil
 }
 
 // applyRestart restarts what was not restarted since the CA is the present

@@ -31,6 +31,16 @@ func deploy(t *testing.T, set *cluster.Set, name string) {
 	}
 }
 
+// newKeys holds that no CA has the key any more that it had before.
+func newKeys(t *testing.T, set *cluster.Set, before map[string]string) {
+	t.Helper()
+	for where, key := range caKeys(snapshot(t, set)) {
+		if before[where] == key {
+			t.Errorf("%s has the same CA key after a rotation", where)
+		}
+	}
+}
+
 // What was deployed when all ran with the CA in force was born with it: it is not
 // restarted, and no sign of a rotation that was interrupted.
 func TestNewcomersAreNotRestarted(t *testing.T) {
@@ -49,11 +59,7 @@ func TestNewcomersAreNotRestarted(t *testing.T) {
 	if err := federate.Rotate(t.Context(), set, dirOptions(t, dir), nil); err != nil {
 		t.Fatal(err)
 	}
-	for where, key := range caKeys(snapshot(t, set)) {
-		if before[where] == key {
-			t.Errorf("%s has the same CA key after a rotation", where)
-		}
-	}
+	newKeys(t, set, before)
 }
 
 // Somebody else's label is put back, and is no reason not to rotate.
