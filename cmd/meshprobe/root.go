@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/meshprobe/meshprobe/pkg/cluster"
-	"github.com/meshprobe/meshprobe/pkg/cluster/kind"
 	"github.com/meshprobe/meshprobe/pkg/federate/issuer"
 	"github.com/meshprobe/meshprobe/pkg/probe"
 )
@@ -81,13 +80,7 @@ func (c *cli) complain(err error) int {
 	if re, ok := errors.AsType[*issuer.RootError](err); ok {
 		status, hint, msg = exitUsage, re.Hint, strings.TrimPrefix(re.Error(), "issuer: ")
 	}
-	if ke, ok := errors.AsType[*kind.Error](err); ok && hint == "" {
-		hint = strings.Join(ke.Hint, "; ")
-	}
-	if he, ok := errors.AsType[interface {
-		error
-		Hints() []string
-	}](err); ok && hint == "" {
+	if he, ok := errors.AsType[cluster.Hinted](err); ok && hint == "" {
 		hint = strings.Join(he.Hints(), "; ")
 	}
 	_, _ = fmt.Fprintln(c.Err, "meshprobe: error:", msg)

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/meshprobe/meshprobe/pkg/cluster"
 )
 
 // Runner runs a plan and streams what it finds.
@@ -145,10 +147,7 @@ func (r *run) setupDied(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		f = Breaking("interrupted during set-up", Text("set-up", err.Error()))
 	}
-	if h, ok := errors.AsType[interface {
-		error
-		Hints() []string
-	}](err); ok {
+	if h, ok := errors.AsType[cluster.Hinted](err); ok {
 		f.Hint = h.Hints()
 	}
 	f.ID, f.Title, f.Suite, f.Subject = "run/set-up", "the clusters come up and are federated", "run", Mesh{}.String()

@@ -136,10 +136,7 @@ func misnamed(name string, f Facts) error {
 
 // notAttached says what to try where an API does not answer, or not this user.
 func notAttached(err error, context string) error {
-	if _, ok := errors.AsType[interface {
-		error
-		Hints() []string
-	}](err); ok {
+	if _, ok := errors.AsType[cluster.Hinted](err); ok {
 		return err
 	}
 	return &unattachedError{error: err, context: context}

@@ -315,10 +315,7 @@ func TestNotAttached(t *testing.T) {
 				_ = set.Close(t.Context())
 				t.Fatal("it was opened")
 			}
-			said, ok := errors.AsType[interface {
-				error
-				Hints() []string
-			}](err)
+			said, ok := errors.AsType[cluster.Hinted](err)
 			if !ok || !strings.Contains(err.Error(), tc.msg) || !strings.Contains(strings.Join(said.Hints(), "\n"), tc.hint) {
 				t.Errorf("error %v with the hints of %v", err, said)
 			}
